@@ -1,0 +1,277 @@
+"""Every key of the config file: frozen records with their limits, defaults and meaning."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct, field
+
+from classifier.taxonomy import Taxonomy
+
+Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
+Share = Annotated[float, Meta(ge=0.0, le=1.0)]
+Seconds = Annotated[float, Meta(gt=0.0, le=600.0)]
+
+
+class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One table of the config file: unknown keys are refused."""
+
+
+class Server(Section, frozen=True, kw_only=True):
+    """Limits of the HTTP door. `auth` may be overridden by CLASSIFIER_AUTH."""
+
+    auth: Annotated[
+        Literal["bearer", "none"],
+        Meta(description="`bearer` wants a key on every ticket; `none` only on a loopback address"),
+    ] = "bearer"
+    timeout_s: Annotated[
+        Seconds, Meta(description="time budget of a ticket without `X-Timeout-Ms`")
+    ] = 8.0
+    max_timeout_s: Annotated[
+        Seconds, Meta(description="cap on what `X-Timeout-Ms` may ask for")
+    ] = 30.0
+    max_body_bytes: Annotated[
+        int, Meta(ge=1_024, le=16_777_216, description="largest ticket, in bytes of JSON")
+    ] = 262_144
+    max_batch_bytes: Annotated[
+        int, Meta(ge=1_024, le=1_073_741_824, description="largest batch, in bytes of NDJSON")
+    ] = 16_777_216
+    batch_concurrency: Annotated[
+        int, Meta(ge=1, le=256, description="tickets of one batch that are asked side by side")
+    ] = 16
+    allow_forced_path: Annotated[
+        bool, Meta(description="whether `?path=NAME` may force a path past the routes")
+    ] = True
+
+
+class Endpoint(Section, frozen=True, kw_only=True):
+    """A server that speaks the OpenAI protocol: OpenAI, Azure, vLLM, a gateway, the simulator."""
+
+    base_url: Annotated[
+        str,
+        Meta(
+            pattern=r"^https?://[^\s]+$",
+            description="up to and including `/v1`; CLASSIFIER_ENDPOINT_<NAME>_URL overrides it",
+        ),
+    ]
+    api_key_env: (
+        Annotated[str, Meta(description="environment variable that holds the key")] | None
+    ) = None
+    api_key_file: (
+        Annotated[str, Meta(description="file that holds the key; read at start and reload")] | None
+    ) = None
+    keepalive_s: Annotated[
+        float, Meta(ge=60.0, le=3_600.0, description="how long an idle connection is kept open")
+    ] = 300.0
+    connect_timeout_s: Annotated[Seconds, Meta(description="limit for opening a connection")] = 1.0
+    max_connections: Annotated[
+        int, Meta(ge=1, le=4_096, description="connections open at once")
+    ] = 256
+    headers: Annotated[dict[str, str], Meta(description="extra headers on every call")] = field(
+        default_factory=dict
+    )
+
+
+class Options(Section, frozen=True, kw_only=True):
+    """Request options of a path; what is not set is not sent."""
+
+    max_output_tokens: Annotated[
+        int,
+        Meta(ge=0, le=4_096, description="`max_completion_tokens` of a chat call; 0 sends none"),
+    ] = 16
+    temperature: Annotated[float, Meta(ge=0.0, le=2.0, description="chat only")] | None = None
+    seed: Annotated[int, Meta(description="chat only")] | None = None
+    logprobs: Annotated[
+        bool, Meta(description="ask a chat model for token log probabilities: the confidence")
+    ] = True
+    reasoning_effort: (
+        Annotated[str, Meta(description="chat only; `none` for models that reason by default")]
+        | None
+    ) = None
+    service_tier: (
+        Annotated[str, Meta(description="chat only: `default`, `flex`, `priority`, `fast`")] | None
+    ) = None
+    prompt_cache_key: (
+        Annotated[str, Meta(description="routing hint for the vendor's prompt cache")] | None
+    ) = None
+    extra_body: Annotated[
+        dict[str, Any], Meta(description="merged into the request as it stands")
+    ] = field(default_factory=dict)
+
+
+class PathConfig(Section, frozen=True, kw_only=True):
+    """One way to ask a model: backend kind + endpoint + model + prompt + price."""
+
+    kind: Annotated[
+        Literal["chat", "decisions"],
+        Meta(description="`chat`: chat completions; `decisions`: a probability per label"),
+    ]
+    endpoint: Annotated[Name, Meta(description="a name under `[endpoints]`")]
+    model: Annotated[
+        str, Meta(min_length=1, description="as the endpoint calls it; LoRA adapters too")
+    ]
+    prompt: Annotated[
+        str, Meta(min_length=1, description="template file, relative to the config file")
+    ]
+    timeout_s: Annotated[Seconds, Meta(description="deadline of one attempt")] = 4.0
+    retries: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=3,
+            description="further attempts after a connection that broke or never came up",
+        ),
+    ] = 1
+    price: (
+        Annotated[str, Meta(description="name in the price table, where it differs from `model`")]
+        | None
+    ) = None
+    static_tokens: (
+        Annotated[
+            int,
+            Meta(
+                ge=0,
+                description="tokens of the prompt without the ticket, as `classifier prompt` counts them; "
+                "counted at start when the `tokens` extra is installed",
+            ),
+        ]
+        | None
+    ) = None
+    max_ticket_chars: Annotated[
+        int, Meta(ge=100, le=1_000_000, description="longer tickets keep their head and tail")
+    ] = 12_000
+    options: Options = field(default_factory=Options)
+
+
+class When(Section, frozen=True, kw_only=True):
+    """Conditions of a route; all that are set must hold."""
+
+    languages: Annotated[
+        tuple[str, ...], Meta(description="the ticket's language is one of these")
+    ] = ()
+    channels: Annotated[
+        tuple[str, ...], Meta(description="the ticket's channel is one of these")
+    ] = ()
+    tags: Annotated[
+        tuple[str, ...], Meta(description="the ticket has at least one of these tags")
+    ] = ()
+    min_chars: Annotated[
+        int, Meta(ge=0, description="subject and body have at least so many characters")
+    ] = 0
+    max_chars: Annotated[int, Meta(ge=0, description="and at most so many")] | None = None
+    share: Annotated[Share, Meta(description="this part of the tickets, chosen by ticket id")] = 1.0
+
+
+class Escalate(Section, frozen=True, kw_only=True):
+    """Where a ticket goes when the answer is unsure, abstains or is no label."""
+
+    to: Annotated[Name, Meta(description="the path that is asked next")]
+    below: Annotated[
+        Share, Meta(description="confidence under which it is asked; unknown confidence never is")
+    ] = 0.6
+
+
+class Shadow(Section, frozen=True, kw_only=True):
+    """A path that is asked beside the answer, off its critical path, only to be measured."""
+
+    path: Name
+    share: Annotated[Share, Meta(description="part of the tickets, chosen by ticket id")] = 0.01
+
+
+class Route(Section, frozen=True, kw_only=True):
+    """One rule: the first route whose `when` holds decides the plan."""
+
+    name: Name
+    when: When = field(default_factory=When)
+    path: Annotated[Name, Meta(description="the path that is asked first")] | None = None
+    split: Annotated[
+        dict[Name, Share],
+        Meta(description="instead of `path`: shares that add up to 1, sticky by ticket id"),
+    ] = field(default_factory=dict)
+    escalate: Annotated[
+        Escalate | tuple[Escalate, ...],
+        Meta(description="one step, or several one after another, cheapest first"),
+    ] = ()
+    fallback: Annotated[
+        tuple[Name, ...], Meta(description="asked in turn after an error or a timeout")
+    ] = ()
+    shadow: Shadow | None = None
+
+
+class Cache(Section, frozen=True, kw_only=True):
+    """Answers by text. Redis comes from CLASSIFIER_REDIS_URL and is optional at any moment."""
+
+    enabled: bool = True
+    ttl_s: Annotated[float, Meta(gt=0, description="how long an answer lives")] = 86_400.0
+    abstain_ttl_s: Annotated[
+        float, Meta(ge=0, description="how long an abstention lives; 0 does not cache it")
+    ] = 60.0
+    memory_entries: Annotated[
+        int, Meta(ge=0, le=10_000_000, description="bound of the in-process tier")
+    ] = 10_000
+    memory_ttl_s: Annotated[
+        float, Meta(gt=0, description="lifetime in the in-process tier above Redis")
+    ] = 600.0
+    redis_timeout_s: Annotated[
+        float, Meta(gt=0, le=1.0, description="all that Redis may cost a ticket")
+    ] = 0.05
+    redis_connections: Annotated[int, Meta(ge=1, le=1_024)] = 32
+    breaker_failures: Annotated[
+        int, Meta(ge=1, description="failures in a row after which Redis is left alone")
+    ] = 5
+    breaker_probe_s: Annotated[
+        float, Meta(gt=0, description="pause between probes of a Redis that is left alone")
+    ] = 1.0
+
+
+class Price(Section, frozen=True, kw_only=True):
+    """Dollars per million tokens of one model (and service tier)."""
+
+    model: str
+    tier: str = "default"
+    input: Annotated[Decimal, Meta(description="input tokens")]
+    output: Annotated[Decimal, Meta(description="output tokens")]
+    cached_input: (
+        Annotated[Decimal, Meta(description="cached input; without it: as input")] | None
+    ) = None
+    cache_write: (
+        Annotated[Decimal, Meta(description="cache writes; without it: as input")] | None
+    ) = None
+
+
+class Prices(Section, frozen=True, kw_only=True):
+    """The price table. `as_of` says when somebody last compared it with the vendors' pages."""
+
+    as_of: Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+    models: tuple[Price, ...] = ()
+
+
+class Claims(Section, frozen=True, kw_only=True):
+    """What is claimed, exported beside what is measured; never used as a result."""
+
+    latency_s: Annotated[dict[Name, Seconds], Meta(description="claimed latency per path")] = field(
+        default_factory=dict
+    )
+    savings_ratio: Annotated[Share, Meta(description="claimed saving against the base path")] = 0.9
+    base_path: Annotated[Name, Meta(description="the path that savings are measured against")] = (
+        "long"
+    )
+    tickets_per_day: Annotated[int, Meta(ge=1)] = 50_000
+
+
+class Config(Section, frozen=True, kw_only=True):
+    """The whole file."""
+
+    include: Annotated[
+        tuple[str, ...],
+        Meta(description="files with further tables; a table stands in one file only"),
+    ] = ()
+    taxonomy: Taxonomy
+    endpoints: Annotated[dict[Name, Endpoint], Meta(min_length=1)]
+    paths: Annotated[dict[Name, PathConfig], Meta(min_length=1)]
+    routes: tuple[Route, ...] = ()
+    server: Server = field(default_factory=Server)
+    cache: Cache = field(default_factory=Cache)
+    prices: Prices
+    claims: Claims = field(default_factory=Claims)

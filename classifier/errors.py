@@ -1,0 +1,145 @@
+"""Everything that can go wrong, as one tree; each error knows its HTTP status.
+
+ClassifierError
+├── ConfigError              the config, the environment or a prompt file is wrong
+├── CallerError              the request is wrong: 4xx, logged as information, never alerts
+│   ├── Malformed        400   the bytes are not what they claim to be
+│   ├── NotAuthenticated 401   no key, or a wrong one
+│   ├── NotAllowed       403   a known caller asks for something switched off
+│   ├── NotFound         404
+│   ├── TooLarge         413
+│   ├── WrongMediaType   415
+│   └── Unprocessable    422   readable, but not a ticket
+└── ServiceError             ours or the model's: 5xx
+    ├── NoPathAnswered   503   every path of the plan failed
+    ├── NoLabel          503   models replied, but never with a label of the taxonomy
+    └── OutOfTime        504   the ticket's deadline passed first
+AttemptFailed                one attempt on one path failed (never leaves the pipeline)
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+# Why an attempt failed. A closed set, because it is a metric label.
+FailureKind = Literal[
+    "timeout",  # no complete answer within the attempt's deadline
+    "connect",  # never connected: nothing was sent, so nothing is charged
+    "reset",  # the connection broke after the request was sent
+    "rate_limited",  # 429: slow down
+    "quota",  # 429 insufficient_quota: waiting does not help
+    "loading",  # 429: a fine-tuned model is being loaded
+    "refused",  # 400, 422: the endpoint does not accept the request
+    "unauthorised",  # 401, 403: the key is wrong or lacks rights
+    "model_gone",  # 404: no such model any more
+    "server_error",  # 5xx and statuses that nobody expects
+    "garbage",  # a 200 that cannot be read
+]
+
+
+class ClassifierError(Exception):
+    """Base of all errors that the service raises on purpose.
+
+    `detail` is safe to show to the caller: it never contains ticket text, keys or upstream bodies.
+    """
+
+    status: ClassVar[int] = 500
+    slug: ClassVar[str] = "internal"
+    title: ClassVar[str] = "Internal error"
+
+    def __init__(self, detail: str, *, retry_after_s: int | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.retry_after_s = retry_after_s
+
+
+class ConfigError(ClassifierError):
+    slug = "config"
+    title = "Invalid configuration"
+
+
+class CallerError(ClassifierError):
+    status = 400
+    slug = "caller"
+    title = "The request is wrong"
+
+
+class Malformed(CallerError):
+    slug = "malformed"
+    title = "Malformed request"
+
+
+class NotAuthenticated(CallerError):
+    status = 401
+    slug = "not-authenticated"
+    title = "Not authenticated"
+
+
+class NotAllowed(CallerError):
+    status = 403
+    slug = "not-allowed"
+    title = "Not allowed"
+
+
+class NotFound(CallerError):
+    status = 404
+    slug = "not-found"
+    title = "Not found"
+
+
+class TooLarge(CallerError):
+    status = 413
+    slug = "too-large"
+    title = "Too large"
+
+
+class WrongMediaType(CallerError):
+    status = 415
+    slug = "wrong-media-type"
+    title = "Wrong media type"
+
+
+class Unprocessable(CallerError):
+    status = 422
+    slug = "unprocessable"
+    title = "Not a ticket"
+
+
+class ServiceError(ClassifierError):
+    status = 503
+    slug = "service"
+    title = "The service cannot answer"
+
+
+class NoPathAnswered(ServiceError):
+    slug = "no-path-answered"
+    title = "No path answered"
+
+
+class NoLabel(ServiceError):
+    slug = "no-label"
+    title = "No model gave a label"
+
+
+class OutOfTime(ServiceError):
+    status = 504
+    slug = "out-of-time"
+    title = "Out of time"
+
+
+class AttemptFailed(Exception):
+    """One attempt failed. `may_be_charged` is true when the endpoint may have done the work."""
+
+    def __init__(
+        self,
+        kind: FailureKind,
+        *,
+        may_be_charged: bool = False,
+        retry_after_s: float | None = None,
+        simulated: bool = False,
+    ) -> None:
+        super().__init__(kind)
+        self.kind: FailureKind = kind
+        self.may_be_charged = may_be_charged
+        self.retry_after_s = retry_after_s
+        self.simulated = simulated

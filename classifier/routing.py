@@ -1,0 +1,128 @@
+"""Which plan for this ticket: a pure walk over ordered routes, first match wins."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from hashlib import blake2b
+
+from msgspec import Struct
+
+from classifier.config.schema import Escalate, Route, When
+from classifier.errors import ConfigError
+from classifier.records import Ticket
+
+_TWO_TO_64 = 2**64
+_ROUNDING = 1e-9
+
+
+class Plan(Struct, frozen=True):
+    """What to ask, in which order. A path that was asked once is passed over when it comes up again."""
+
+    route: str
+    path: str
+    escalate: tuple[Escalate, ...] = ()
+    fallback: tuple[str, ...] = ()
+    shadow: str | None = None
+
+
+class Router:
+    """The compiled routes. Raises ConfigError at start for a plan that cannot work."""
+
+    def __init__(self, routes: tuple[Route, ...], paths: Collection[str]) -> None:
+        self._routes = (*routes, *default_routes(paths))
+        for route in self._routes:
+            _check(route, paths)
+
+    def choose(self, ticket: Ticket, sticky_id: str) -> Plan:
+        """The plan of the first route that matches; the default route, at the end, always does.
+
+        `sticky_id` decides shares and splits: the same id always goes the same way.
+        """
+        route = next(r for r in self._routes if _matches(r, ticket, sticky_id))
+        return _plan(route, sticky_id)
+
+    def forced(self, path: str) -> Plan:
+        """Exactly this path and nothing else."""
+        return Plan("forced", path)
+
+
+def default_routes(paths: Collection[str]) -> tuple[Route, ...]:
+    """`short`, escalating and falling back to `long`; with other names, the first path alone."""
+    if "short" in paths and "long" in paths:
+        return (
+            Route(name="default", path="short", escalate=Escalate(to="long"), fallback=("long",)),
+        )
+    return (Route(name="default", path=next(iter(paths))),)
+
+
+def position(sticky_id: str, salt: str) -> float:
+    """A place in [0, 1) that depends on nothing but id and salt: evenly spread and sticky."""
+    digest = blake2b(sticky_id.encode("utf-8", "surrogatepass"), digest_size=8, key=salt.encode())
+    return int.from_bytes(digest.digest()) / _TWO_TO_64
+
+
+def _matches(route: Route, ticket: Ticket, sticky_id: str) -> bool:
+    when = route.when
+    return (
+        _in(ticket.language, when.languages)
+        and _in(ticket.channel, when.channels)
+        and (not when.tags or not set(when.tags).isdisjoint(ticket.tags))
+        and _size_fits(ticket, when)
+        and (when.share >= 1.0 or position(sticky_id, f"when:{route.name}") < when.share)
+    )
+
+
+def _in(value: str | None, allowed: tuple[str, ...]) -> bool:
+    return not allowed or (value is not None and value.casefold() in map(str.casefold, allowed))
+
+
+def _size_fits(ticket: Ticket, when: When) -> bool:
+    size = len(ticket.subject) + len(ticket.body)
+    return size >= when.min_chars and (when.max_chars is None or size <= when.max_chars)
+
+
+def _plan(route: Route, sticky_id: str) -> Plan:
+    shadow = route.shadow
+    asked = shadow is not None and position(sticky_id, f"shadow:{route.name}") < shadow.share
+    return Plan(
+        route.name,
+        route.path or _split(route, sticky_id),
+        _steps(route),
+        route.fallback,
+        shadow.path if shadow and asked else None,
+    )
+
+
+def _split(route: Route, sticky_id: str) -> str:
+    place = position(sticky_id, f"split:{route.name}")
+    reached = 0.0
+    for path, share in route.split.items():
+        reached += share
+        if place < reached:
+            return path
+    return next(path for path, share in reversed(route.split.items()) if share > 0)
+
+
+def _steps(route: Route) -> tuple[Escalate, ...]:
+    return route.escalate if isinstance(route.escalate, tuple) else (route.escalate,)
+
+
+def _check(route: Route, paths: Collection[str]) -> None:
+    where = f"route {route.name!r}"
+    if bool(route.path) == bool(route.split):
+        raise ConfigError(f"{where}: set either `path` or `split`")
+    if route.split and abs(sum(route.split.values()) - 1.0) > _ROUNDING:
+        raise ConfigError(f"{where}: the shares of `split` must add up to 1")
+    first = [route.path] if route.path else list(route.split)
+    steps = [step.to for step in _steps(route)]
+    shadow = [route.shadow.path] if route.shadow else []
+    for name in [*first, *steps, *route.fallback, *shadow]:
+        if name not in paths:
+            raise ConfigError(f"{where}: unknown path {name!r}; there are: {', '.join(paths)}")
+    _refuse_repeats(f"{where}: escalation loop", [*first[: bool(route.path)], *steps])
+    _refuse_repeats(f"{where}: useless fallback", [*first[: bool(route.path)], *route.fallback])
+
+
+def _refuse_repeats(what: str, names: list[str]) -> None:
+    if len(set(names)) < len(names):
+        raise ConfigError(f"{what}: {' -> '.join(names)} asks a path twice")
