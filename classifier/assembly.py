@@ -1,0 +1,138 @@
+"""Everything that one version of the config makes: paths, routes, prices. Swapped whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from classifier.config.load import Loaded
+from classifier.config.schema import Endpoint as EndpointConfig
+from classifier.config.schema import PathConfig
+from classifier.errors import ConfigError, NotFound
+from classifier.fingerprints import fingerprint
+from classifier.paths.chat import ChatCodec
+from classifier.paths.decisions import DecisionsCodec
+from classifier.paths.path import Path
+from classifier.ports import Codec, Endpoint
+from classifier.pricing import PriceTable, cost
+from classifier.prompts import Prompt, render
+from classifier.records import UNKNOWN_COST, Answer, Attempt, Cost, Ticket, Usage
+from classifier.routing import Plan, Router
+from classifier.taxonomy import LabelReader
+from classifier.tokens import count_static
+
+OpenEndpoint = Callable[[str, EndpointConfig], Endpoint]
+
+
+class Assembly:
+    """Promise: immutable once built; a ticket that began on one version ends on it."""
+
+    def __init__(self, loaded: Loaded, open_endpoint: OpenEndpoint) -> None:
+        """Raises ConfigError for everything that could fail later: nothing is checked lazily."""
+        self.loaded = loaded
+        self.config = loaded.config
+        self.version = loaded.version
+        self.taxonomy = loaded.config.taxonomy
+        self.taxonomy_version = self.taxonomy.version
+        self.prices = PriceTable(self.config.prices)
+        self._reader = LabelReader(self.taxonomy)
+        self._open_endpoint = open_endpoint
+        self.router = Router(self.config.routes, self.config.paths)
+        self.paths: Mapping[str, Path] = {
+            name: self._path(name, config) for name, config in self.config.paths.items()
+        }
+        self._plan_fingerprints: dict[tuple[str, str], str] = {}
+
+    def plan(self, ticket: Ticket, sticky_id: str, forced: str | None) -> Plan:
+        """Raises NotFound for a forced path that does not exist."""
+        if forced is None:
+            return self.router.choose(ticket, sticky_id)
+        if forced not in self.paths:
+            raise NotFound(f"there is no path {forced!r}; paths: {', '.join(self.paths)}")
+        return self.router.forced(forced)
+
+    def plan_fingerprint(self, plan: Plan) -> str:
+        """Names all that can change this plan's answer: taxonomy, prompts, models, parameters."""
+        key = (plan.route, plan.path)
+        if key not in self._plan_fingerprints:
+            names = [plan.path, *(step.to for step in plan.escalate), *plan.fallback]
+            paths = [(name, self._path_fingerprint(name)) for name in names]
+            below = [step.below for step in plan.escalate]
+            self._plan_fingerprints[key] = fingerprint(self.taxonomy, paths, below)
+        return self._plan_fingerprints[key]
+
+    def answer(self, attempt: Attempt, plan: Plan) -> Answer:
+        """The cacheable answer that an attempt with a label stands for."""
+        path = self.paths[attempt.path]
+        escalated = attempt.path != plan.path and attempt.path in [s.to for s in plan.escalate]
+        abstained = attempt.outcome == "abstained"
+        cache = self.config.cache
+        usage = attempt.usage
+        return Answer(
+            label=attempt.label or self.taxonomy.abstain,
+            confidence=attempt.confidence,
+            path=attempt.path,
+            model=path.config.model,
+            taxonomy=self.taxonomy_version,
+            prompt=path.prompt.version,
+            simulated=attempt.simulated,
+            escalated_from=plan.path if escalated else None,
+            ticket_tokens=_ticket_tokens(usage, path),
+            output_tokens=usage.output_tokens if usage else 0,
+            ttl_s=cache.abstain_ttl_s if abstained else cache.ttl_s,
+        )
+
+    def counterfactual(self, answer: Answer) -> dict[str, Cost]:
+        """What this ticket would have cost on each path alone, uncached, with the same output."""
+        return {name: _alone(path, answer) for name, path in self.paths.items()}
+
+    def _path(self, name: str, config: PathConfig) -> Path:
+        if config.endpoint not in self.config.endpoints:
+            known = ", ".join(self.config.endpoints)
+            raise ConfigError(
+                f"path {name!r}: unknown endpoint {config.endpoint!r}; there are: {known}"
+            )
+        prompt = render(config.prompt, self.loaded.prompt_texts[config.prompt], self.taxonomy)
+        codec = self._codec(config, prompt)
+        return Path(
+            name=name,
+            config=config,
+            codec=codec,
+            endpoint=self._open_endpoint(config.endpoint, self.config.endpoints[config.endpoint]),
+            prompt=prompt,
+            prices=self.prices,
+            reader=self._reader,
+            static_tokens=config.static_tokens or count_static(config.kind, prompt, self.taxonomy),
+        )
+
+    def _codec(self, config: PathConfig, prompt: Prompt) -> Codec:
+        if config.kind == "chat":
+            return ChatCodec(config.model, prompt, config.options, config.max_ticket_chars)
+        return DecisionsCodec(
+            config.model, prompt, config.options, config.max_ticket_chars, self.taxonomy
+        )
+
+    def _path_fingerprint(self, name: str) -> str:
+        config = self.config.paths[name]
+        endpoint = self.config.endpoints[config.endpoint]
+        prompt = self.paths[name].prompt.version
+        return fingerprint(
+            config.kind,
+            endpoint.base_url,
+            config.model,
+            prompt,
+            config.options,
+            config.max_ticket_chars,
+        )
+
+
+def _ticket_tokens(usage: Usage | None, path: Path) -> int | None:
+    if usage is None or path.static_tokens is None:
+        return None
+    return max(0, usage.input_tokens - path.static_tokens)
+
+
+def _alone(path: Path, answer: Answer) -> Cost:
+    if answer.ticket_tokens is None or path.static_tokens is None or path.rate is None:
+        return UNKNOWN_COST
+    usage = Usage(path.static_tokens + answer.ticket_tokens, answer.output_tokens, 0, 0)
+    return cost(usage, path.rate)

@@ -1,0 +1,1 @@
+"""Remembered answers: in process, in Redis, or in both tiers."""

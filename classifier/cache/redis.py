@@ -1,0 +1,172 @@
+"""The Redis tier: optional at any moment, and never dearer than one bounded wait.
+
+redis-py 8.1's defaults hold a call for 3.9-58.8 s when the server is away (10 retries, 5 s socket
+timeout) and raise at 100 connections; every one of them is set here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from time import perf_counter
+
+import msgspec
+from msgspec import Struct
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from classifier.config.schema import Cache as CacheConfig
+from classifier.ports import CacheObserver
+from classifier.records import Answer
+
+_WRITES_WAITING = 1_000  # beyond this, writes are dropped: the cache is behind and only a cache
+_WRITERS = 4
+
+
+class _Entry(Struct):
+    """A cached answer with its own key, so that a mixed-up connection can never lend a label."""
+
+    key: str
+    answer: Answer
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(_Entry).decode
+
+
+def connect(url: str, config: CacheConfig) -> Redis:
+    """A client that fails fast: bounded pool that waits, no retries, short socket timeouts."""
+    pool = BlockingConnectionPool.from_url(
+        url,
+        max_connections=config.redis_connections,
+        timeout=config.redis_timeout_s,
+        socket_timeout=config.redis_timeout_s,
+        socket_connect_timeout=config.redis_timeout_s,
+        retry=Retry(NoBackoff(), 0),
+        health_check_interval=0,
+    )
+    return Redis(connection_pool=pool)
+
+
+class RedisCache:
+    """Promise: a miss when Redis is refused, hung, slow, full, read-only or gone.
+
+    A look-up costs at most `redis_timeout_s`, and nothing while the breaker is open: then a
+    background probe asks for it. Writes happen in the background.
+    """
+
+    def __init__(self, client: Redis, config: CacheConfig, observer: CacheObserver) -> None:
+        self._client = client
+        self._timeout_s = config.redis_timeout_s
+        self._probe_s = config.breaker_probe_s
+        self._failures_allowed = config.breaker_failures
+        self._failures_in_a_row = 0
+        self._observer = observer
+        self._writes: asyncio.Queue[tuple[str, Answer]] = asyncio.Queue(_WRITES_WAITING)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def is_away(self) -> bool:
+        return self._failures_in_a_row >= self._failures_allowed
+
+    async def start(self) -> None:
+        """Opens the first connections and starts the background writers and the probe."""
+        await asyncio.gather(*(self._ping() for _ in range(_WRITERS)))
+        self._tasks = [asyncio.create_task(self._write_queued()) for _ in range(_WRITERS)]
+        self._tasks.append(asyncio.create_task(self._probe_while_away()))
+
+    async def get(self, key: str) -> Answer | None:
+        if self.is_away:
+            self._observer.cache_operation("redis", "get", "skipped", 0.0)
+            return None
+        started = perf_counter()
+        outcome, answer = "error", None
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                value = await self._client.get(key)
+            answer = _read(key, value)
+            outcome = "hit" if answer else "miss"
+            self._failures_in_a_row = 0
+        except TimeoutError:
+            outcome = "timeout"
+            self._failed()
+        except (RedisError, OSError):
+            self._failed()
+        self._observer.cache_operation("redis", "get", outcome, perf_counter() - started)
+        return answer
+
+    def put(self, key: str, answer: Answer) -> None:
+        try:
+            self._writes.put_nowait((key, answer))
+        except asyncio.QueueFull:
+            self._observer.cache_operation("redis", "put", "dropped", 0.0)
+
+    async def aclose(self) -> None:
+        """Gives waiting writes one moment, then lets go."""
+        try:
+            async with asyncio.timeout(4 * self._timeout_s):
+                await self._writes.join()
+        except TimeoutError:
+            pass
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._client.aclose()
+
+    async def _write_queued(self) -> None:
+        while True:
+            key, answer = await self._writes.get()
+            try:
+                await self._write(key, answer)
+            finally:
+                self._writes.task_done()
+
+    async def _write(self, key: str, answer: Answer) -> None:
+        if self.is_away:
+            self._observer.cache_operation("redis", "put", "skipped", 0.0)
+            return
+        started = perf_counter()
+        outcome = "stored"
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                ttl_ms = max(1, int(answer.ttl_s * 1_000))
+                await self._client.set(key, _encode(_Entry(key, answer)), px=ttl_ms)
+        except TimeoutError:
+            outcome = "timeout"
+            self._failed()
+        except (RedisError, OSError):
+            # A full or read-only server still answers reads: only the write is lost.
+            outcome = "error"
+        self._observer.cache_operation("redis", "put", outcome, perf_counter() - started)
+
+    async def _probe_while_away(self) -> None:
+        while True:
+            await asyncio.sleep(self._probe_s)
+            if self.is_away and await self._ping():
+                self._failures_in_a_row = 0
+                self._observer.cache_away(away=False)
+
+    async def _ping(self) -> bool:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await self._client.get("classifier:probe")
+        except (TimeoutError, RedisError, OSError):
+            self._failed()
+            return False
+        return True
+
+    def _failed(self) -> None:
+        self._failures_in_a_row += 1
+        if self._failures_in_a_row == self._failures_allowed:
+            self._observer.cache_away(away=True)
+
+
+def _read(key: str, value: bytes | str | None) -> Answer | None:
+    if value is None:
+        return None
+    try:
+        entry = _decode(value)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    return entry.answer if entry.key == key else None

@@ -1,0 +1,145 @@
+"""One model server behind openai.AsyncOpenAI: the only file that knows the SDK.
+
+The call goes through `client.post` with ready-made bytes: the SDK keeps authentication, status
+errors and URLs, and skips its per-call transform of typed parameters and its response models.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+import httpx2
+import openai
+
+from classifier.config.schema import Endpoint as EndpointConfig
+from classifier.errors import AttemptFailed, FailureKind
+from classifier.ports import RawReply
+
+MAX_REPLY_BYTES = 1_048_576
+SIMULATED_HEADER = "x-simulated"
+_JSON = {"Content-Type": "application/json"}
+
+
+class OpenAIEndpoint:
+    """A pool of connections to one base URL, kept alive; no retries and no timeouts of the SDK's."""
+
+    def __init__(self, config: EndpointConfig, api_key: str) -> None:
+        limits = httpx2.Limits(
+            max_connections=config.max_connections,
+            max_keepalive_connections=config.max_connections,
+            keepalive_expiry=config.keepalive_s,
+        )
+        # The attempt's own deadline bounds everything; only connecting has a limit of its own.
+        timeout = httpx2.Timeout(None, connect=config.connect_timeout_s)
+        self._client = openai.AsyncOpenAI(
+            api_key=api_key,
+            base_url=config.base_url,
+            max_retries=0,
+            timeout=timeout,
+            default_headers=config.headers,
+            http_client=httpx2.AsyncClient(limits=limits, timeout=timeout, follow_redirects=False),
+        )
+
+    async def post(self, route: str, body: bytes, timeout_s: float) -> RawReply:
+        try:
+            async with asyncio.timeout(timeout_s):
+                response = await self._client.post(
+                    route, cast_to=httpx2.Response, content=body, options={"headers": _JSON}
+                )
+        except TimeoutError as error:
+            raise AttemptFailed("timeout", may_be_charged=True) from error
+        except openai.APIError as error:
+            raise translate(error) from error
+        simulated = SIMULATED_HEADER in response.headers
+        if len(response.content) > MAX_REPLY_BYTES or response.status_code != httpx2.codes.OK:
+            raise AttemptFailed("garbage", may_be_charged=True, simulated=simulated)
+        return RawReply(response.content, _server_time_s(response), simulated)
+
+    async def warm(self) -> bool:
+        """Asks for the model list, so that DNS, TCP and TLS are done before the first ticket.
+
+        Any HTTP answer counts: a server that has no such list is still there.
+        """
+        try:
+            async with asyncio.timeout(5.0):
+                await self._client.get("/models", cast_to=httpx2.Response)
+        except openai.APIStatusError:
+            return True
+        except (openai.APIError, TimeoutError):
+            return False
+        return True
+
+    async def aclose(self) -> None:
+        await self._client.close()
+
+
+def translate(error: openai.APIError) -> AttemptFailed:
+    """The SDK's errors in our words; its texts go no further, they may hold the request."""
+    if isinstance(error, openai.APIStatusError):
+        headers = error.response.headers
+        return AttemptFailed(
+            _status_kind(error),
+            retry_after_s=_retry_after_s(headers.get("retry-after-ms"), headers.get("retry-after")),
+            simulated=SIMULATED_HEADER in headers,
+        )
+    if isinstance(error, openai.APITimeoutError):
+        return _connection_kind(error, otherwise="timeout")
+    if isinstance(error, openai.APIConnectionError):
+        return _connection_kind(error, otherwise="reset")
+    return AttemptFailed("garbage", may_be_charged=True)
+
+
+def _connection_kind(error: openai.APIConnectionError, *, otherwise: FailureKind) -> AttemptFailed:
+    """A failure before anything was sent is free; afterwards the server may have done the work."""
+    cause = error.__cause__
+    if isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout):
+        return AttemptFailed("connect")
+    return AttemptFailed(otherwise, may_be_charged=True)
+
+
+_KINDS: dict[int, FailureKind] = {
+    400: "refused",
+    401: "unauthorised",
+    403: "unauthorised",
+    404: "model_gone",
+    408: "timeout",
+    409: "server_error",
+    413: "refused",
+    422: "refused",
+    429: "rate_limited",
+}
+
+
+def _status_kind(error: openai.APIStatusError) -> FailureKind:
+    kind = _KINDS.get(error.status_code, "server_error")
+    if kind != "rate_limited":
+        return kind
+    if error.code == "insufficient_quota" or error.type == "insufficient_quota":
+        return "quota"
+    # Vendor's help page on fine-tunes: an idle one answers 429 until it is loaded.
+    return "loading" if "loaded" in str(error.message) else "rate_limited"
+
+
+def _retry_after_s(milliseconds: str | None, value: str | None) -> float | None:
+    """`retry-after-ms`, or Retry-After in seconds or as a date (RFC 9110 §10.2.3)."""
+    try:
+        if milliseconds is not None:
+            return max(0.0, float(milliseconds) / 1_000)
+        return None if value is None else max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        moment = parsedate_to_datetime(value or "")
+    except ValueError:
+        return None
+    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+
+
+def _server_time_s(response: httpx2.Response) -> float | None:
+    """The vendor's own processing time, `openai-processing-ms`, where it is sent."""
+    try:
+        return float(response.headers["openai-processing-ms"]) / 1_000
+    except (KeyError, ValueError):
+        return None

@@ -1,0 +1,132 @@
+"""One path: backend kind + endpoint + prompt + model + price, ready to be asked."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from time import perf_counter
+
+from msgspec import Struct
+
+from classifier.config.schema import PathConfig
+from classifier.errors import AttemptFailed
+from classifier.ports import Codec, Endpoint
+from classifier.pricing import PriceTable, Rate
+from classifier.prompts import Prompt
+from classifier.records import NO_COST, UNKNOWN_COST, Attempt, Reason, Reply, ReplyOutcome
+from classifier.taxonomy import LabelReader
+
+
+class Reading(Struct, frozen=True):
+    """A reply after the label check."""
+
+    outcome: ReplyOutcome
+    label: str | None
+    confidence: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Path:
+    """Asks one model for one label and books what it cost.
+
+    `static_tokens`: the prompt without the ticket, where known. `rate`: None for an unknown price.
+    """
+
+    name: str
+    config: PathConfig
+    codec: Codec
+    endpoint: Endpoint
+    prompt: Prompt
+    prices: PriceTable
+    reader: LabelReader
+    static_tokens: int | None
+
+    @property
+    def price_name(self) -> str:
+        return self.config.price or self.config.model
+
+    @property
+    def rate(self) -> Rate | None:
+        return self.prices.rate(self.price_name)
+
+    async def ask(self, ticket_text: str, timeout_s: float, reason: Reason) -> Attempt:
+        """One attempt, never an exception: what went wrong is its outcome."""
+        body = self.codec.encode(ticket_text)
+        started = perf_counter()
+        try:
+            raw = await self.endpoint.post(self.codec.route, body, timeout_s)
+            duration_s = perf_counter() - started
+            reply = self.codec.decode(raw)
+        except AttemptFailed as failure:
+            return self._failed(failure, perf_counter() - started, reason)
+        return self._answered(reply, duration_s, reason)
+
+    async def reachable(self) -> bool:
+        return await self.endpoint.warm()
+
+    def _answered(self, reply: Reply, duration_s: float, reason: Reason) -> Attempt:
+        reading = self.read(reply)
+        return Attempt(
+            path=self.name,
+            reason=reason,
+            outcome=reading.outcome,
+            duration_s=duration_s,
+            label=reading.label,
+            confidence=reading.confidence,
+            usage=reply.usage,
+            cost=self.prices.cost(reply.usage, self.price_name, reply.service_tier),
+            server_time_s=reply.server_time_s,
+            simulated=reply.simulated,
+        )
+
+    def _failed(self, failure: AttemptFailed, duration_s: float, reason: Reason) -> Attempt:
+        return Attempt(
+            path=self.name,
+            reason=reason,
+            outcome=failure.kind,
+            duration_s=duration_s,
+            cost=UNKNOWN_COST if failure.may_be_charged else NO_COST,
+            simulated=failure.simulated,
+            retry_after_s=failure.retry_after_s,
+        )
+
+    def read(self, reply: Reply) -> Reading:
+        """The label check: whatever the model said, what leaves here is in the taxonomy or nothing."""
+        if reply.refused:
+            return Reading("refusal", None, None)
+        label = self.reader.read(reply.text)
+        if label is None:
+            return Reading("not_a_label", None, None)
+        outcome: ReplyOutcome = "abstained" if label == self.reader.abstain else "labelled"
+        return Reading(outcome, label, self._confidence(reply))
+
+    def _confidence(self, reply: Reply) -> float | None:
+        if reply.probabilities is not None:
+            return _clamped(reply.probabilities.get(reply.text or ""))
+        if reply.token_logprobs is None or reply.text is None:
+            return None
+        return label_probability(reply.text, self.reader.core(reply.text), reply.token_logprobs)
+
+
+def label_probability(
+    text: str, label_text: str, token_logprobs: tuple[tuple[str, float], ...]
+) -> float | None:
+    """Probability of the label's own tokens: exp of the sum of their log probabilities.
+
+    Quotes, JSON and spaces around the label do not count. None when tokens and text disagree.
+    """
+    start = text.find(label_text)
+    if start < 0 or not label_text:
+        return None
+    end = start + len(label_text.rstrip())
+    position = 0
+    total = 0.0
+    for token, logprob in token_logprobs:
+        if position < end and position + len(token) > start:
+            total += logprob
+        position += len(token)
+    return _clamped(math.exp(min(0.0, total))) if position >= end else None
+
+
+def _clamped(value: float | None) -> float | None:
+    return None if value is None or math.isnan(value) else min(1.0, max(0.0, value))

@@ -1,0 +1,232 @@
+"""The hallway: one walk per ticket, always in the same order.
+
+route ─▶ cache ─▶ coalesce ─▶ attempts ─▶ price ─▶ Classification
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from secrets import token_hex
+from time import perf_counter
+from typing import Any
+
+from msgspec import Struct
+
+from classifier import attempts, pricing
+from classifier.assembly import Assembly
+from classifier.attempts import Run
+from classifier.cache.coalescing import Coalescing
+from classifier.cache.key import cache_key, text_digest
+from classifier.errors import NoLabel, NoPathAnswered, OutOfTime, ServiceError
+from classifier.ports import AnswerCache, Observer
+from classifier.records import (
+    NO_COST,
+    NO_USAGE,
+    Answer,
+    Classification,
+    Door,
+    Stages,
+    Ticket,
+    Usage,
+)
+from classifier.routing import Plan
+
+_SHADOWS_AT_ONCE = 64
+_RETRY_AFTER_S = 2
+
+
+class Wish(Struct, frozen=True):
+    """What a door asks for beside the ticket itself."""
+
+    door: Door
+    timeout_s: float
+    forced_path: str | None = None
+    use_cache: bool = True
+
+
+class _Case(Struct, frozen=True):
+    """One ticket on its walk: fixed once the route is chosen."""
+
+    id: str
+    plan: Plan
+    assembly: Assembly
+    text: str
+    key: str
+    deadline: float
+
+
+class Pipeline:
+    """Classifies tickets. `assembly` is replaced whole when the config changes."""
+
+    def __init__(
+        self, assembly: Assembly, cache: AnswerCache | None, secret: bytes, observer: Observer
+    ) -> None:
+        self.assembly = assembly
+        self._cache = cache
+        self._secret = secret
+        self._observer = observer
+        self._coalescing: Coalescing[tuple[Run, Answer | None]] = Coalescing()
+        self._beside: set[asyncio.Task[None]] = set()
+        self.in_flight = 0
+
+    async def classify(self, ticket: Ticket, wish: Wish) -> Classification:
+        """Raises NotFound (forced path), NoPathAnswered, NoLabel or OutOfTime; never makes up a label."""
+        started = perf_counter()
+        self.in_flight += 1
+        try:
+            case = self._open(ticket, wish, started)
+            classification = await self._walk(case, wish, started)
+        except ServiceError as error:
+            self._observer.failed(wish.door, error.slug, perf_counter() - started)
+            raise
+        finally:
+            self.in_flight -= 1
+        self._observer.classified(classification, wish.door)
+        return classification
+
+    async def aclose(self) -> None:
+        """Finishes what is under way: shared runs, shadows, cache writes."""
+        await self._coalescing.drain()
+        await asyncio.gather(*self._beside, return_exceptions=True)
+        if self._cache is not None:
+            await self._cache.aclose()
+
+    def _open(self, ticket: Ticket, wish: Wish, started: float) -> _Case:
+        assembly = self.assembly
+        text = ticket.text
+        digest = text_digest(text, self._secret)
+        plan = assembly.plan(ticket, ticket.id or digest, wish.forced_path)
+        key = cache_key(digest, assembly.plan_fingerprint(plan))
+        return _Case(ticket.id or token_hex(8), plan, assembly, text, key, started + wish.timeout_s)
+
+    async def _walk(self, case: _Case, wish: Wish, started: float) -> Classification:
+        cache = self._cache if wish.use_cache else None
+        answer, cache_s = None, 0.0
+        if cache is not None:
+            looked_up = perf_counter()
+            answer = await cache.get(case.key)
+            cache_s = perf_counter() - looked_up
+        if answer is not None:
+            stages = Stages(perf_counter() - started, 0.0, cache_s)
+            return Classification(
+                case.id, answer, "cache", NO_USAGE, NO_COST, stages, case.plan.route
+            )
+        waited = perf_counter()
+        run, answer, leads = await self._shared_run(case, cache)
+        model_s = run.model_s if leads else perf_counter() - waited
+        stages = Stages(perf_counter() - started, model_s, cache_s)
+        return _classification(case, run, _checked(answer, run), stages, leads=leads)
+
+    async def _shared_run(
+        self, case: _Case, cache: AnswerCache | None
+    ) -> tuple[Run, Answer | None, bool]:
+        """Runs the plan, or waits for an identical ticket's run; never beyond the own deadline."""
+        if cache is None:
+            run, answer = await self._run(case, None)
+            return run, answer, True
+        while True:
+            try:
+                async with asyncio.timeout(case.deadline - perf_counter()):
+                    (run, answer), leads = await self._coalescing.run(
+                        case.key, lambda: self._run(case, cache)
+                    )
+            except TimeoutError as error:
+                raise OutOfTime(
+                    "the ticket's time budget passed", retry_after_s=_RETRY_AFTER_S
+                ) from error
+            # A leader with less time than we have must not spend ours.
+            if leads or answer is not None or not run.out_of_time:
+                return run, answer, leads
+
+    async def _run(self, case: _Case, cache: AnswerCache | None) -> tuple[Run, Answer | None]:
+        assembly = case.assembly
+        run = await attempts.run(
+            case.plan, assembly.paths, case.text, case.deadline, self._observer.attempted
+        )
+        if run.decisive is None:
+            return run, None
+        answer = assembly.answer(run.decisive, case.plan)
+        if cache is not None and answer.ttl_s > 0:
+            cache.put(case.key, answer)
+        if case.plan.shadow is not None:
+            self._start_beside(self._shadow(case, case.plan.shadow, answer))
+        return run, answer
+
+    def _start_beside(self, work: Coroutine[Any, Any, None]) -> None:
+        """Off the answer's critical path, bounded, and not lost: `aclose` waits for it."""
+        if len(self._beside) >= _SHADOWS_AT_ONCE:
+            work.close()
+            self._observer.shadowed("", "dropped")
+            return
+        task = asyncio.create_task(work)
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
+
+    async def _shadow(self, case: _Case, name: str, answer: Answer) -> None:
+        path = case.assembly.paths[name]
+        attempt = await path.ask(case.text, path.config.timeout_s, "shadow")
+        self._observer.attempted(attempt)
+        if attempt.label is None:
+            self._observer.shadowed(name, "no_label")
+        else:
+            self._observer.shadowed(name, "agree" if attempt.label == answer.label else "disagree")
+
+
+def _checked(answer: Answer | None, run: Run) -> Answer:
+    if answer is not None:
+        return answer
+    if run.out_of_time:
+        raise OutOfTime("the ticket's time budget passed", retry_after_s=_RETRY_AFTER_S)
+    if run.attempts and all(a.outcome in ("not_a_label", "refusal") for a in run.attempts):
+        raise NoLabel(
+            "every model asked replied without a label of the taxonomy",
+            retry_after_s=_RETRY_AFTER_S,
+        )
+    asked = ", ".join(f"{a.path}: {a.outcome}" for a in run.attempts)
+    raise NoPathAnswered(
+        f"no path could answer ({asked}); try again later", retry_after_s=_retry_after_s(run)
+    )
+
+
+def _retry_after_s(run: Run) -> int:
+    """The longest pause an endpoint asked for, within reason."""
+    asked = [a.retry_after_s for a in run.attempts if a.retry_after_s is not None]
+    return max(1, min(120, round(max(asked)))) if asked else _RETRY_AFTER_S
+
+
+def _classification(
+    case: _Case, run: Run, answer: Answer, stages: Stages, *, leads: bool
+) -> Classification:
+    if not leads:
+        return Classification(
+            case.id, answer, "coalesced", NO_USAGE, NO_COST, stages, case.plan.route
+        )
+    usages = [a.usage for a in run.attempts if a.usage is not None]
+    return Classification(
+        case.id,
+        answer,
+        "model",
+        _total(usages),
+        pricing.add([a.cost for a in run.attempts]),
+        stages,
+        case.plan.route,
+        run.attempts,
+    )
+
+
+def _total(usages: list[Usage]) -> Usage:
+    """Tokens of all attempts; a detail that one of them does not know is not known of the sum."""
+    cached = [u.cached_input_tokens for u in usages]
+    written = [u.cache_write_tokens for u in usages]
+    return Usage(
+        sum(u.input_tokens for u in usages),
+        sum(u.output_tokens for u in usages),
+        _sum_known(cached),
+        _sum_known(written),
+    )
+
+
+def _sum_known(values: list[int | None]) -> int | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None
