@@ -1,0 +1,1 @@
+"""The front doors: thin handlers that read a request, ask the pipeline and write the answer."""

@@ -1,0 +1,44 @@
+"""The doors for operators: alive, ready, metrics."""
+
+from __future__ import annotations
+
+from litestar import MediaType, Response, get
+from litestar.handlers import HTTPRouteHandler
+from msgspec import Struct
+
+from classifier import __version__
+from classifier.health import Health
+from classifier.metrics import Metrics
+from classifier.metrics.observer import CONTENT_TYPE
+
+
+class Readiness(Struct):
+    """`ready` is what a load balancer needs; the rest is for whoever asks why."""
+
+    ready: bool
+    paths: dict[str, str]
+    cache: str
+    config: str
+    version: str
+
+
+def ops_doors(health: Health, metrics: Metrics) -> list[HTTPRouteHandler]:
+    @get("/healthz", media_type=MediaType.TEXT, summary="Alive", tags=["operations"])
+    async def healthz() -> str:
+        """Answers as long as the process does; never asks Redis or a model."""
+        return "ok"
+
+    @get("/readyz", summary="Ready for tickets", tags=["operations"])
+    async def readyz() -> Response[Readiness]:
+        """200 when at least one path can answer, otherwise 503."""
+        found = Readiness(
+            health.ready, health.paths(), health.cache(), health.config(), __version__
+        )
+        return Response(found, status_code=200 if found.ready else 503)
+
+    @get("/metrics", summary="Prometheus metrics", tags=["operations"])
+    async def metrics_page() -> Response[bytes]:
+        """Prometheus text format 0.0.4."""
+        return Response(metrics.render(), headers={"Content-Type": CONTENT_TYPE})
+
+    return [healthz, readyz, metrics_page]

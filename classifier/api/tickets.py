@@ -1,0 +1,54 @@
+"""The doors for tickets: one at a time, and batches as NDJSON."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+from litestar import Request, Response, post
+from litestar.handlers import HTTPRouteHandler
+from litestar.response import Stream
+
+from classifier.api.answers import answered, server_timing
+from classifier.api.auth import Door
+from classifier.api.batch import answer_lines
+from classifier.api.body import check_media_type, read_all, read_ticket
+from classifier.api.context import request_id
+from classifier.api.wishes import read_wish
+from classifier.logs import ticket_classified
+from classifier.pipeline import Pipeline
+
+_encode = msgspec.json.Encoder().encode
+NDJSON = ("application/x-ndjson", "application/ndjson", "application/jsonl")
+
+
+def ticket_doors(pipeline: Pipeline, door: Door, *, log_tickets: bool) -> list[HTTPRouteHandler]:
+    """Handlers over finished objects: nothing is injected or validated per request."""
+
+    @post("/classify", summary="Classify one ticket", tags=["tickets"], request_max_body_size=None)
+    async def classify(request: Request[Any, Any, Any]) -> Response[bytes]:
+        door.check(request)
+        check_media_type(request, ("application/json",))
+        server = pipeline.assembly.config.server
+        wish = read_wish(request, "classify", server)
+        ticket = read_ticket(await read_all(request, server.max_body_bytes))
+        classification = await pipeline.classify(ticket, wish)
+        if log_tickets:
+            ticket_classified(classification, request_id(request.scope))
+        return Response(
+            _encode(answered(classification)),
+            status_code=200,
+            media_type="application/json",
+            headers={"Server-Timing": server_timing(classification.stages)},
+        )
+
+    @post("/classify/batch", summary="Classify many", tags=["tickets"], request_max_body_size=None)
+    async def classify_batch(request: Request[Any, Any, Any]) -> Stream:
+        door.check(request)
+        check_media_type(request, NDJSON)
+        wish = read_wish(request, "batch", pipeline.assembly.config.server)
+        lines: AsyncIterator[bytes] = answer_lines(request, pipeline, wish)
+        return Stream(lines, status_code=200, media_type=NDJSON[0])
+
+    return [classify, classify_batch]

@@ -1,0 +1,40 @@
+"""What a request asks for beside its ticket: path, cache, time."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from litestar import Request
+
+from classifier.config.schema import Server
+from classifier.errors import Malformed, NotAllowed
+from classifier.pipeline import Wish
+from classifier.records import Door
+
+_WHOLE_NUMBER = re.compile(r"0*[1-9][0-9]{0,8}")
+_PARAMETERS = {"path", "cache"}
+
+
+def read_wish(request: Request[Any, Any, Any], door: Door, server: Server) -> Wish:
+    """Raises Malformed for what cannot be read, NotAllowed for a forced path that is switched off."""
+    query = request.query_params
+    if unknown := set(query) - _PARAMETERS:
+        raise Malformed(f"unknown query parameter {min(unknown)[:64]!r}; there are: path, cache")
+    path = query.get("path")
+    if path is not None and not server.allow_forced_path:
+        raise NotAllowed("`?path=` is switched off: [server] allow_forced_path = false")
+    cache = query.get("cache", "on")
+    if cache not in ("on", "off"):
+        raise Malformed("`?cache=` takes on or off")
+    return Wish(door, _timeout_s(request, server), path, cache == "on")
+
+
+def _timeout_s(request: Request[Any, Any, Any], server: Server) -> float:
+    """X-Timeout-Ms in seconds, capped; the config's default without it."""
+    value = request.headers.get("x-timeout-ms")
+    if value is None:
+        return server.timeout_s
+    if not _WHOLE_NUMBER.fullmatch(value):
+        raise Malformed("X-Timeout-Ms takes a whole number of milliseconds above 0")
+    return min(int(value) / 1_000, server.max_timeout_s)

@@ -1,0 +1,150 @@
+"""The builder: the only place where the house is put together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import secrets
+import signal
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from pathlib import Path
+from typing import Any
+
+from litestar import Litestar
+
+from classifier.api.auth import Door
+from classifier.api.context import stamp
+from classifier.api.docs import openapi_config
+from classifier.api.ops import ops_doors
+from classifier.api.problems import handlers
+from classifier.api.tickets import ticket_doors
+from classifier.assembly import Assembly
+from classifier.cache.memory import MemoryCache
+from classifier.cache.redis import RedisCache, connect
+from classifier.cache.tiered import TieredCache
+from classifier.config.load import SHIPPED, load
+from classifier.health import Health
+from classifier.logs import event
+from classifier.metrics import Metrics
+from classifier.paths.pool import EndpointPool
+from classifier.pipeline import Pipeline
+from classifier.records import Attempt
+from classifier.reload import Reloader
+from classifier.settings import Settings, api_keys
+
+
+class House:
+    """Everything that is put together for one process: the service's, or a command's."""
+
+    def __init__(self, settings: Settings, environ: Mapping[str, str]) -> None:
+        """Raises ConfigError for whatever would keep it from working."""
+        self.settings = settings
+        self._environ = environ
+        self._config_file = (
+            Path(settings.config) if settings.config else SHIPPED / "classifier.toml"
+        )
+        self._endpoints = EndpointPool(environ)
+        self.assembly = self._build()
+        self.metrics = _Observer()
+        self.metrics.configured(self.assembly)
+        self._redis = self._connect_redis()
+        self.health = self.metrics.health = Health(
+            self.assembly, self._redis, self.metrics.path_state
+        )
+        secret = settings.cache_secret.encode() or secrets.token_bytes(32)
+        self.pipeline = Pipeline(self.assembly, self._cache(), secret, self.metrics)
+        self.metrics.watch_in_flight(lambda: self.pipeline.in_flight)
+        self.reloader = Reloader(self.assembly, self._build, self._swap, self._reloaded)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @contextlib.asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """Warm connections before the first ticket; everything finished and closed after the last."""
+        if self._redis is not None:
+            await self._redis.start()
+        await self.health.probe_all()
+        self._start(self.health.watch())
+        gc.collect()
+        gc.freeze()  # one full collection with everything loaded stops the loop for 84 ms
+        try:
+            yield
+        finally:
+            await self.pipeline.aclose()
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await self._endpoints.aclose()
+            gc.unfreeze()
+
+    @contextlib.asynccontextmanager
+    async def live(self, _app: Litestar) -> AsyncIterator[None]:
+        """`open`, and the config reloads on SIGHUP and on change."""
+        async with self.open():
+            self._start(self.reloader.watch())
+            loop = asyncio.get_running_loop()
+            with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+                loop.add_signal_handler(signal.SIGHUP, self.reloader.ask)
+            event(
+                logging.INFO, "service.ready", config=self.assembly.version, ready=self.health.ready
+            )
+            yield
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _build(self) -> Assembly:
+        return Assembly(load(self._config_file, self._environ), self._endpoints.open)
+
+    def _connect_redis(self) -> RedisCache | None:
+        config = self.assembly.config.cache
+        if not self.settings.redis_url or not config.enabled:
+            return None
+        return RedisCache(connect(self.settings.redis_url, config), config, self.metrics)
+
+    def _cache(self) -> TieredCache | None:
+        config = self.assembly.config.cache
+        if not config.enabled:
+            return None
+        memory = MemoryCache(config.memory_entries)
+        return TieredCache(memory, self._redis, config.memory_ttl_s, self.metrics)
+
+    async def _swap(self, assembly: Assembly) -> None:
+        self.assembly = self.pipeline.assembly = self.health.assembly = assembly
+        self.metrics.configured(assembly)
+        self._start(self._endpoints.close_retired(assembly.config.server.max_timeout_s))
+
+    def _reloaded(self, outcome: str) -> None:
+        self.health.config_refused = outcome == "refused"
+        self.metrics.reloaded(outcome)
+
+
+class _Observer(Metrics):
+    """Metrics that also let the health of a path be judged by its attempts."""
+
+    health: Health
+
+    def attempted(self, attempt: Attempt) -> None:
+        super().attempted(attempt)
+        self.health.attempted(attempt)
+
+
+def create_app(settings: Settings, environ: Mapping[str, str]) -> Litestar:
+    """The service. Raises ConfigError, with what to do, before anything is opened."""
+    house = House(settings, environ)
+    auth = settings.auth or house.assembly.config.server.auth
+    door = Door(auth, api_keys(settings), settings.host)
+    return Litestar(
+        route_handlers=[
+            *ticket_doors(house.pipeline, door, log_tickets=settings.log_tickets),
+            *ops_doors(house.health, house.metrics),
+        ],
+        lifespan=[house.live],
+        exception_handlers=handlers(),
+        before_send=[stamp(house.metrics.requested)],
+        openapi_config=openapi_config(),
+        logging_config=None,
+    )

@@ -1,0 +1,46 @@
+"""Check the configuration without starting anything.
+
+Reads the config, taxonomy, prompts and price table as `serve` would, and says what each path is.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from classifier.assembly import Assembly
+from classifier.cli.options import add_config, settings_from
+from classifier.config.load import SHIPPED, load
+from classifier.paths.pool import EndpointPool
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_config(parser)
+
+
+def run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    settings = settings_from(options, environ)
+    file = Path(settings.config) if settings.config else SHIPPED / "classifier.toml"
+    assembly = Assembly(load(file, environ), EndpointPool(environ).open)
+    console = Console()
+    console.print(f"{file}: valid, version {assembly.version}", soft_wrap=True)
+    console.print(
+        f"taxonomy {assembly.taxonomy_version}: {len(assembly.taxonomy.labels)} labels, "
+        f"abstain {assembly.taxonomy.abstain!r}; prices as of {assembly.prices.as_of}"
+    )
+    console.print(_paths(assembly))
+    return 0
+
+
+def _paths(assembly: Assembly) -> Table:
+    table = Table("path", "kind", "endpoint", "model", "prompt tokens", "price")
+    for name, path in assembly.paths.items():
+        config = path.config
+        tokens = "unknown" if path.static_tokens is None else str(path.static_tokens)
+        price = "unknown: add it to [[prices.models]]" if path.rate is None else "known"
+        table.add_row(name, config.kind, config.endpoint, config.model, tokens, price)
+    return table
