@@ -92,6 +92,9 @@ class Assembly:
                 f"path {name!r}: unknown endpoint {config.endpoint!r}; there are: {known}"
             )
         prompt = render(config.prompt, self.loaded.prompt_texts[config.prompt], self.taxonomy)
+        static_tokens = config.static_tokens
+        if static_tokens is None:
+            static_tokens = count_static(config.kind, prompt, self.taxonomy)
         codec = self._codec(config, prompt)
         return Path(
             name=name,
@@ -101,7 +104,7 @@ class Assembly:
             prompt=prompt,
             prices=self.prices,
             reader=self._reader,
-            static_tokens=config.static_tokens or count_static(config.kind, prompt, self.taxonomy),
+            static_tokens=static_tokens,
         )
 
     def _codec(self, config: PathConfig, prompt: Prompt) -> Codec:

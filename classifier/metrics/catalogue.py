@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics
 
 from classifier.metrics.histogram import LATENCY_BOUNDS_S, RATIO_BOUNDS, Histogram
 from classifier.metrics.money import DollarCounter
@@ -12,6 +12,7 @@ class Catalogue:
     """Names as `classifier_<thing>_<base unit>[_total]`; label values from closed sets only."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        disable_created_metrics()  # a `_created` series for every counter doubles the page
         self._registry = registry
         self.histograms: list[Histogram] = []
         self._tickets()
