@@ -1,6 +1,6 @@
 """The commands, one file each: `add_arguments` describes it, `run` does it."""
 
-from classifier.cli import check, classify, demo, prompt, serve, simulate
+from classifier.cli import check, classify, demo, prompt, reference, serve, simulate
 
 COMMANDS = {
     "serve": serve,
@@ -9,6 +9,7 @@ COMMANDS = {
     "prompt": prompt,
     "check": check,
     "simulate": simulate,
+    "reference": reference,
 }
 
 __all__ = ["COMMANDS"]

@@ -20,11 +20,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from classifier import logs
 from classifier.api.answers import Answered
 from classifier.api.problems import Problem
+from classifier.cli import tally
 from classifier.cli.asking import Ask, by_service, in_process
 from classifier.cli.options import add_config, settings_from
 from classifier.cli.output import Failed, Output
 from classifier.cli.reading import FIELDS, Columns, Row, parse_mapping, read_rows
-from classifier.cli.tally import Tally
 
 _INTERRUPTED = 130
 _BAD_ROW = "urn:classifier:problem:unprocessable"
@@ -84,7 +84,7 @@ async def _classify_all(
     options: argparse.Namespace, columns: Columns, asking: AbstractAsyncContextManager[Ask]
 ) -> int:
     output = Output(options.output, fresh=options.fresh)
-    console = Console(stderr=True)
+    console = tally.console(stderr=True)
     total = _count(options, columns)
     job = Job(output, options.concurrency, console, total)
     try:
@@ -106,7 +106,7 @@ class Job:
     def __init__(
         self, output: Output, concurrency: int, console: Console, total: int | None
     ) -> None:
-        self.tally = Tally()
+        self.tally = tally.Tally()
         self.interrupted = False
         self._output = output
         self._concurrency = max(1, concurrency)

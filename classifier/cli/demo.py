@@ -20,15 +20,15 @@ from typing import Any
 import httpx2
 from rich.console import Console
 
+from classifier.cli import tally
 from classifier.cli.asking import by_service
 from classifier.cli.classify import Job
 from classifier.cli.output import Output
 from classifier.cli.reading import Columns, read_rows
-from classifier.cli.tally import Tally
 from classifier.config.load import SHIPPED
 from classifier.errors import ConfigError
 from classifier.money import usd
-from classifier.settings import Settings
+from classifier.settings import PREFIX, Settings
 
 TICKETS = SHIPPED / "tickets.jsonl"
 _START_S = 60.0
@@ -49,7 +49,7 @@ def run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 
 async def _demo(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    console = Console()
+    console = tally.console()
     _check_free(options.port)
     simulator_port = _free_port()
     url = f"http://127.0.0.1:{options.port}"
@@ -58,15 +58,15 @@ async def _demo(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
         stopped = _stop_on_signal()
         console.print("starting the simulated model server …")
         simulate = ["simulate", "--port", str(simulator_port), "--train", str(TICKETS)]
-        simulator = await stack.enter_async_context(_process(simulate, dict(environ)))
+        simulator = await stack.enter_async_context(_process(simulate, _simulator_environ(environ)))
         await _answers(f"http://127.0.0.1:{simulator_port}/", simulator, stopped)
         console.print(f"starting the service on {url} …")
         serve = ["serve", "--config", str(SHIPPED / "demo.toml"), "--port", str(options.port)]
         service = await stack.enter_async_context(_process(serve, service_environ))
         await _answers(f"{url}/readyz", service, stopped)
-        tally = await _replay(url, console)
+        replayed = await _replay(url, console)
         if options.once or stopped.is_set():
-            return 1 if tally.failed else 0
+            return 1 if replayed.failed else 0
         console.print(
             f"\nstill serving; try (ctrl-c ends it):\n\n{_TRY.format(port=options.port)}\n"
         )
@@ -75,10 +75,10 @@ async def _demo(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
         return 0 if stopped.is_set() else 1
 
 
-async def _replay(url: str, console: Console) -> Tally:
+async def _replay(url: str, console: Console) -> tally.Tally:
     rows = list(read_rows(str(TICKETS), "ndjson", Columns({})))
     console.print(f"replaying {len(rows)} sample tickets …")
-    job = Job(Output("/dev/null", fresh=True), 8, Console(stderr=True), len(rows))
+    job = Job(Output("/dev/null", fresh=True), 8, tally.console(stderr=True), len(rows))
     async with by_service(url, Settings(), None, use_cache=True) as ask:
         await job.run(ask, iter(rows))
     console.print(job.tally.table(_TICKETS_PER_DAY))
@@ -87,7 +87,7 @@ async def _replay(url: str, console: Console) -> Tally:
     return job.tally
 
 
-async def _savings(url: str, tally: Tally) -> str:
+async def _savings(url: str, replayed: tally.Tally) -> str:
     """The claim of the saving against what the service's own metrics say; whatever comes out."""
     async with httpx2.AsyncClient() as client:
         page = (await client.get(f"{url}/metrics")).text
@@ -96,13 +96,18 @@ async def _savings(url: str, tally: Tally) -> str:
     alone = sum(round(float(amount) * 1e9) for amount in amounts)
     if not alone:
         return "no price for the long path: the saving cannot be told"
-    paid = tally.total.nanodollars
+    paid = replayed.total.nanodollars
     saving = 1 - paid / alone
     verdict = "holds" if saving >= _CLAIMED_SAVING else "does not hold"
     return (
         f"long path alone, uncached: ${usd(alone)}; paid: ${usd(paid)} "
         f"(saving {saving:.0%}; the claim of 90 % {verdict} here; simulated)"
     )
+
+
+def _simulator_environ(environ: Mapping[str, str]) -> dict[str, str]:
+    """Nothing of the service's settings concerns the simulator."""
+    return {name: value for name, value in environ.items() if not name.startswith(PREFIX)}
 
 
 def _service_environ(environ: Mapping[str, str], simulator_port: int) -> dict[str, str]:

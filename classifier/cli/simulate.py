@@ -7,12 +7,49 @@ classifier, counts tokens, draws latencies and injects faults; everything about 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Mapping
+from pathlib import Path
+
+from classifier import logs
+from classifier.cli.options import add_config, settings_from
+from classifier.config.load import SHIPPED, load
+
+PORT = 8100
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--port", type=int, default=8100)
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
+    parser.add_argument("--port", type=int, default=PORT, help=f"port to listen on ({PORT})")
+    parser.add_argument(
+        "--models",
+        metavar="FILE",
+        help="how fast and how well models answer; the shipped simulator.toml",
+    )
+    parser.add_argument(
+        "--train", metavar="FILE", action="append", default=[],
+        help="NDJSON with labelled tickets for the fine-tuned models (rows whose `split` is train, or "
+             "that have none); may be given several times",
+    )  # fmt: skip
+    parser.add_argument(
+        "--seed", type=int, default=0, help="same seed, same latencies and faults (0)"
+    )
+    add_config(parser)
 
 
 def run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    # Only the taxonomy is taken from the service's config: the simulator has its own address.
+    service = argparse.Namespace(config=options.config)
+    settings = settings_from(service, environ)
+    file = Path(settings.config) if settings.config else SHIPPED / "classifier.toml"
+    logs.set_up("warning")
+    from classifier.simulator import config, rows, server
+
+    models = config.load(Path(options.models)) if options.models else config.load()
+    training = [row for name in options.train for row in rows.read_rows(Path(name))]
+    app = server.build(models, load(file, environ).config.taxonomy, training, options.seed)
+    print(
+        f"simulated models on http://{options.host}:{options.port}/v1", file=sys.stderr, flush=True
+    )
+    server.server(app, options.host, options.port).run()
     return 0

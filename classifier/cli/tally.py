@@ -6,12 +6,22 @@ import math
 from collections.abc import Iterable
 
 from msgspec import Struct, field
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
 from rich.table import Table
 
 from classifier.api.answers import Answered
 from classifier.money import nanodollars, usd
 
 _PERCENTILES = (50, 95, 99)
+_WIDTH = 100  # of a table that goes to a file or a pipe
+SIMULATED = "simulated models: these figures show the service, not a vendor"
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console whose tables stay whole when nobody watches them."""
+    found = Console(stderr=stderr, soft_wrap=True)
+    return found if found.is_terminal else Console(stderr=stderr, soft_wrap=True, width=_WIDTH)
 
 
 class Line(Struct):
@@ -60,25 +70,13 @@ class Tally:
         )
 
     def table(self, tickets_per_day: int) -> Table:
-        title = (
-            "Simulated models: the numbers show the service, not a vendor"
-            if self.simulated
-            else None
-        )
-        table = Table(title=title, title_justify="left", title_style="bold yellow")
+        title = SIMULATED if self.simulated else None
+        table = Table(title=title, title_justify="left", title_style="bold yellow", box=SIMPLE_HEAD)
         table.add_column("path")
         table.add_column("source")
-        for heading in (
-            "n",
-            "p50 ms",
-            "p95 ms",
-            "p99 ms",
-            "tokens in",
-            "tokens out",
-            "$ per 1,000",
-        ):
-            table.add_column(heading, justify="right")
-        table.add_column(f"$ a day at {tickets_per_day:,}", justify="right")
+        day = f"$ per {tickets_per_day:,}"
+        for heading in ("n", "p50 ms", "p95 ms", "p99 ms", "tokens in", "out", "$ per 1,000", day):
+            table.add_column(heading, justify="right", no_wrap=True)
         for (path, source), line in sorted(self.lines.items()):
             table.add_row(path, source, *_cells(line, tickets_per_day))
         table.add_section()
