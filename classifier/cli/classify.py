@@ -9,25 +9,20 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import signal
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, suppress
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from contextlib import AbstractAsyncContextManager
 
 from classifier import logs
-from classifier.api.answers import Answered
-from classifier.api.problems import Problem
 from classifier.cli import tally
 from classifier.cli.asking import Ask, by_service, in_process
+from classifier.cli.job import Job
 from classifier.cli.options import add_config, settings_from
-from classifier.cli.output import Failed, Output
+from classifier.cli.output import Output
 from classifier.cli.reading import FIELDS, Columns, Row, parse_mapping, read_rows
+from classifier.cli.signals import stop_on_signal
 
 _INTERRUPTED = 130
-_BAD_ROW = "urn:classifier:problem:unprocessable"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -86,81 +81,20 @@ async def _classify_all(
     output = Output(options.output, fresh=options.fresh)
     console = tally.console(stderr=True)
     total = _count(options, columns)
-    job = Job(output, options.concurrency, console, total)
+    stopped = stop_on_signal()
+    job = Job(output, stopped, console)
     try:
         async with asking as ask:
-            await job.run(ask, _rows(options, columns))
+            rows = _rows(options, columns)
+            await job.run(ask, rows, concurrency=options.concurrency, total=total)
     finally:
         output.close()
     console.print(job.tally.table(options.per_day))
     console.print(job.tally.summary(), highlight=False)
-    if job.interrupted:
+    if stopped.is_set():
         console.print("interrupted: run the same command again to go on", style="bold yellow")
         return _INTERRUPTED
     return 1 if job.tally.failed else 0
-
-
-class Job:
-    """Feeds rows to workers until they end or somebody presses ctrl-c; then finishes what began."""
-
-    def __init__(
-        self, output: Output, concurrency: int, console: Console, total: int | None
-    ) -> None:
-        self.tally = tally.Tally()
-        self.interrupted = False
-        self._output = output
-        self._concurrency = max(1, concurrency)
-        self._progress = Progress(
-            TextColumn("classifying"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-            console=console, disable=not console.is_terminal,
-        )  # fmt: skip
-        self._bar = self._progress.add_task("", total=total)
-
-    async def run(self, ask: Ask, rows: Iterator[Row]) -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            with suppress(NotImplementedError, ValueError, RuntimeError):
-                loop.add_signal_handler(number, self._interrupt)
-        expected: dict[str, str] = {}
-        with self._progress:
-            pending = self._pending(rows, expected)
-            workers = [self._work(ask, pending) for _ in range(self._concurrency)]
-            await asyncio.gather(*workers)
-        for answer in self._output.earlier:
-            self.tally.add(answer, expected.get(answer.id))
-
-    def _pending(self, rows: Iterator[Row], expected: dict[str, str]) -> Iterator[Row]:
-        """Rows that no earlier run has answered; the labels of the others are kept for the count."""
-        for row in rows:
-            if self.interrupted:
-                return
-            if not self._output.is_done(row.id):
-                yield row
-                continue
-            if row.expected is not None and row.held_out:
-                expected[row.id] = row.expected
-            self._progress.advance(self._bar)
-
-    async def _work(self, ask: Ask, pending: Iterator[Row]) -> None:
-        for row in pending:
-            await self._one(ask, row)
-            self._progress.advance(self._bar)
-
-    async def _one(self, ask: Ask, row: Row) -> None:
-        found: Answered | Problem
-        if row.ticket is None:
-            found = Problem(_BAD_ROW, "Not a ticket", 422, row.fault)
-        else:
-            found = await ask(row.ticket)
-        if isinstance(found, Answered):
-            self._output.write(found)
-            self.tally.add(found, row.expected if row.held_out else None)
-        else:
-            self._output.write(Failed(row.id, row.number, found))
-            self.tally.failed += 1
-
-    def _interrupt(self) -> None:
-        self.interrupted = True
 
 
 def _rows(options: argparse.Namespace, columns: Columns) -> Iterator[Row]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import os
 import secrets
-import signal
 import socket
 import sys
 from asyncio.subprocess import Process
@@ -22,9 +22,10 @@ from rich.console import Console
 
 from classifier.cli import tally
 from classifier.cli.asking import by_service
-from classifier.cli.classify import Job
+from classifier.cli.job import Job
 from classifier.cli.output import Output
 from classifier.cli.reading import Columns, read_rows
+from classifier.cli.signals import stop_on_signal
 from classifier.config.load import SHIPPED
 from classifier.errors import ConfigError
 from classifier.money import usd
@@ -35,6 +36,7 @@ _START_S = 60.0
 _STOP_S = 10.0
 _TICKETS_PER_DAY = 50_000
 _CLAIMED_SAVING = 0.9
+_INTERRUPTED = 130
 _TRY = """curl -s http://127.0.0.1:{port}/classify -H 'Content-Type: application/json' \\
   -d '{{"subject": "Invoice 4471", "body": "You charged my card twice this month!"}}'"""
 
@@ -55,7 +57,7 @@ async def _demo(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     url = f"http://127.0.0.1:{options.port}"
     service_environ = _service_environ(environ, simulator_port)
     async with contextlib.AsyncExitStack() as stack:
-        stopped = _stop_on_signal()
+        stopped = stop_on_signal()
         console.print("starting the simulated model server …")
         simulate = ["simulate", "--port", str(simulator_port), "--train", str(TICKETS)]
         simulator = await stack.enter_async_context(_process(simulate, _simulator_environ(environ)))
@@ -64,7 +66,9 @@ async def _demo(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
         serve = ["serve", "--config", str(SHIPPED / "demo.toml"), "--port", str(options.port)]
         service = await stack.enter_async_context(_process(serve, service_environ))
         await _answers(f"{url}/readyz", service, stopped)
-        replayed = await _replay(url, console)
+        if stopped.is_set():
+            return _INTERRUPTED
+        replayed = await _replay(url, console, stopped)
         if options.once or stopped.is_set():
             return 1 if replayed.failed else 0
         console.print(
@@ -75,12 +79,12 @@ async def _demo(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
         return 0 if stopped.is_set() else 1
 
 
-async def _replay(url: str, console: Console) -> tally.Tally:
+async def _replay(url: str, console: Console, stopped: asyncio.Event) -> tally.Tally:
     rows = list(read_rows(str(TICKETS), "ndjson", Columns({})))
     console.print(f"replaying {len(rows)} sample tickets …")
-    job = Job(Output("/dev/null", fresh=True), 8, tally.console(stderr=True), len(rows))
+    job = Job(Output(os.devnull, fresh=True), stopped, tally.console(stderr=True))
     async with by_service(url, Settings(), None, use_cache=True) as ask:
-        await job.run(ask, iter(rows))
+        await job.run(ask, rows, concurrency=8, total=len(rows))
     console.print(job.tally.table(_TICKETS_PER_DAY))
     console.print(job.tally.summary(), highlight=False)
     console.print(await _savings(url, job.tally), highlight=False)
@@ -151,14 +155,9 @@ async def _answers(url: str, process: Process, stopped: asyncio.Event) -> None:
                 if (await client.get(url)).status_code == httpx2.codes.OK:
                     return
             await asyncio.sleep(0.1)
+    if stopped.is_set():
+        return
     raise ConfigError(f"{url} did not answer within {_START_S:.0f} s")
-
-
-def _stop_on_signal() -> asyncio.Event:
-    stopped = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    return stopped
 
 
 async def _first(waits: list[Coroutine[Any, Any, Any]]) -> None:
