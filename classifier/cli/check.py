@@ -9,10 +9,11 @@ import argparse
 from collections.abc import Mapping
 from pathlib import Path
 
-from rich.console import Console
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from classifier.assembly import Assembly
+from classifier.cli import tally
 from classifier.cli.options import add_config, settings_from
 from classifier.config.load import SHIPPED, load
 from classifier.paths.pool import EndpointPool
@@ -26,8 +27,8 @@ def run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     settings = settings_from(options, environ)
     file = Path(settings.config) if settings.config else SHIPPED / "classifier.toml"
     assembly = Assembly(load(file, environ), EndpointPool(environ).open)
-    console = Console()
-    console.print(f"{file}: valid, version {assembly.version}", soft_wrap=True)
+    console = tally.console()
+    console.print(f"{file}: valid, version {assembly.version}")
     console.print(
         f"taxonomy {assembly.taxonomy_version}: {len(assembly.taxonomy.labels)} labels, "
         f"abstain {assembly.taxonomy.abstain!r}; prices as of {assembly.prices.as_of}"
@@ -37,7 +38,7 @@ def run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 
 def _paths(assembly: Assembly) -> Table:
-    table = Table("path", "kind", "endpoint", "model", "prompt tokens", "price")
+    table = Table("path", "kind", "endpoint", "model", "prompt tokens", "price", box=SIMPLE_HEAD)
     for name, path in assembly.paths.items():
         config = path.config
         tokens = "unknown" if path.static_tokens is None else str(path.static_tokens)

@@ -71,11 +71,17 @@ class Tally:
 
     def table(self, tickets_per_day: int) -> Table:
         title = SIMULATED if self.simulated else None
-        table = Table(title=title, title_justify="left", title_style="bold yellow", box=SIMPLE_HEAD)
+        table = Table(
+            title=title,
+            title_justify="left",
+            title_style="bold yellow",
+            caption=f"$/day at {tickets_per_day:,} tickets a day like these",
+            caption_justify="left",
+            box=SIMPLE_HEAD,
+        )
         table.add_column("path")
         table.add_column("source")
-        day = f"$ per {tickets_per_day:,}"
-        for heading in ("n", "p50 ms", "p95 ms", "p99 ms", "tokens in", "out", "$ per 1,000", day):
+        for heading in ("n", "p50 ms", "p95 ms", "p99 ms", "tokens in", "out", "$/1,000", "$/day"):
             table.add_column(heading, justify="right", no_wrap=True)
         for (path, source), line in sorted(self.lines.items()):
             table.add_row(path, source, *_cells(line, tickets_per_day))
@@ -90,7 +96,9 @@ class Tally:
             f"{total.input_tokens} tokens in, {total.output_tokens} out, ${usd(total.nanodollars)}"
         )
         if total.unknown_costs:
-            text += f"; {total.unknown_costs} answers hold an attempt of unknown cost, not counted"
+            text += (
+                f"\n+?: {total.unknown_costs} answers hold an attempt of unknown cost, not counted"
+            )
         if self.judged:
             share = 100 * self.right / self.judged
             text += (
