@@ -40,7 +40,7 @@ class Assembly:
         self.paths: Mapping[str, Path] = {
             name: self._path(name, config) for name, config in self.config.paths.items()
         }
-        self._plan_fingerprints: dict[tuple[str, str], str] = {}
+        self._plan_fingerprints: dict[tuple[object, ...], str] = {}
 
     def plan(self, ticket: Ticket, sticky_id: str, forced: str | None) -> Plan:
         """Raises NotFound for a forced path that does not exist."""
@@ -52,7 +52,7 @@ class Assembly:
 
     def plan_fingerprint(self, plan: Plan) -> str:
         """Names all that can change this plan's answer: taxonomy, prompts, models, parameters."""
-        key = (plan.route, plan.path)
+        key = (plan.path, plan.escalate, plan.fallback)
         if key not in self._plan_fingerprints:
             names = [plan.path, *(step.to for step in plan.escalate), *plan.fallback]
             paths = [(name, self._path_fingerprint(name)) for name in names]
@@ -60,10 +60,9 @@ class Assembly:
             self._plan_fingerprints[key] = fingerprint(self.taxonomy, paths, below)
         return self._plan_fingerprints[key]
 
-    def answer(self, attempt: Attempt, plan: Plan) -> Answer:
+    def answer(self, attempt: Attempt, escalated_from: str | None) -> Answer:
         """The cacheable answer that an attempt with a label stands for."""
         path = self.paths[attempt.path]
-        escalated = attempt.path != plan.path and attempt.path in [s.to for s in plan.escalate]
         abstained = attempt.outcome == "abstained"
         cache = self.config.cache
         usage = attempt.usage
@@ -75,7 +74,7 @@ class Assembly:
             taxonomy=self.taxonomy_version,
             prompt=path.prompt.version,
             simulated=attempt.simulated,
-            escalated_from=plan.path if escalated else None,
+            escalated_from=escalated_from,
             ticket_tokens=_ticket_tokens(usage, path),
             output_tokens=usage.output_tokens if usage else 0,
             ttl_s=cache.abstain_ttl_s if abstained else cache.ttl_s,
@@ -95,7 +94,10 @@ class Assembly:
         static_tokens = config.static_tokens
         if static_tokens is None:
             static_tokens = count_static(config.kind, prompt, self.taxonomy)
-        codec = self._codec(config, prompt)
+        try:
+            codec = self._codec(config, prompt)
+        except ConfigError as error:
+            raise ConfigError(f"path {name!r}: {error}") from None
         return Path(
             name=name,
             config=config,

@@ -26,7 +26,11 @@ _REPLIED = ("labelled", "abstained", "not_a_label", "refusal")
 
 
 class Run(Struct, frozen=True):
-    """What became of a plan: all attempts in order, and the one whose label counts."""
+    """What became of a plan: all attempts in order, and the one whose label counts.
+
+    `out_of_time`: the deadline ended the walk, whether it cut an attempt short or kept one from
+    starting; with more time the plan might have given another answer.
+    """
 
     attempts: tuple[Attempt, ...]
     decisive: Attempt | None
@@ -35,6 +39,15 @@ class Run(Struct, frozen=True):
     @property
     def model_s(self) -> float:
         return sum(attempt.duration_s for attempt in self.attempts)
+
+    @property
+    def escalated_from(self) -> str | None:
+        """The path asked first, when the label comes from one that was asked for being unsure."""
+        names = [attempt.path for attempt in self.attempts]
+        if self.decisive is None:
+            return None
+        first = self.attempts[names.index(self.decisive.path)]  # later ones are its retries
+        return names[0] if first.reason == "escalation" else None
 
 
 async def run(plan: Plan, paths: Mapping[str, Path], text: str, deadline: float, book: Book) -> Run:
@@ -65,7 +78,6 @@ class _Walk:
         self._book = book
         self._attempts: list[Attempt] = []
         self._tried: set[str] = set()
-        self._out_of_time = False
 
     async def ask_with_fallback(self, path: str, reason: Reason) -> None:
         replied = await self._ask(path, reason)
@@ -88,10 +100,13 @@ class _Walk:
         return last.confidence is None or last.confidence >= step.below
 
     def result(self) -> Run:
-        return Run(tuple(self._attempts), self._decisive(), self._out_of_time)
+        return Run(tuple(self._attempts), self._decisive(), self._left_s() < MIN_ATTEMPT_S)
 
     def _decisive(self) -> Attempt | None:
         return next((a for a in reversed(self._attempts) if a.label is not None), None)
+
+    def _left_s(self) -> float:
+        return self._deadline - perf_counter()
 
     async def _ask(self, name: str, reason: Reason) -> bool:
         """One path with its retries; true when a model replied, whatever it said."""
@@ -100,9 +115,8 @@ class _Walk:
         self._tried.add(name)
         path = self._paths[name]
         for retry in range(path.config.retries + 1):
-            left_s = self._deadline - perf_counter()
+            left_s = self._left_s()
             if left_s < MIN_ATTEMPT_S:
-                self._out_of_time = True
                 return False
             timeout_s = min(path.config.timeout_s, left_s)
             attempt = await path.ask(self._text, timeout_s, "retry" if retry else reason)

@@ -8,6 +8,7 @@ from time import monotonic
 
 from classifier.assembly import Assembly
 from classifier.cache.redis import RedisCache
+from classifier.paths.path import Path
 from classifier.records import Attempt
 
 FAILURES_UNTIL_DOWN = 3
@@ -51,28 +52,35 @@ class Health:
     def attempted(self, attempt: Attempt) -> None:
         """A reply of any kind is a sign of life; failures in a row are not."""
         name = attempt.path
+        if name not in self.assembly.paths:
+            return  # a ticket ended on an older config
+        if _was_cut_short(attempt, self.assembly.paths[name]):
+            return
         alive = attempt.outcome in _REPLIED
         self._set(name, 0 if alive else self._failures.get(name, 0) + 1)
 
     async def probe_all(self) -> None:
         """Opens connections to every path's endpoint; who does not answer is down."""
-        await asyncio.gather(*(self._probe(name) for name in self.assembly.paths))
+        await asyncio.gather(*(self._probe(path) for path in self.assembly.paths.values()))
 
     async def watch(self) -> None:
         """Probes paths that have been silent: soon while they are down, seldom while they are up."""
         while True:
             await asyncio.sleep(_TICK_S)
             now = monotonic()
-            due = [name for name in self.assembly.paths if now >= self._probe_due(name)]
-            await asyncio.gather(*(self._probe(name) for name in due))
+            paths = self.assembly.paths.values()
+            due = [path for path in paths if now >= self._probe_due(path.name)]
+            await asyncio.gather(*(self._probe(path) for path in due))
 
     def _probe_due(self, name: str) -> float:
         pause_s = PROBE_WHILE_UP_S if self._is_up(name) else PROBE_WHILE_DOWN_S
         return self._heard_at.get(name, 0.0) + pause_s
 
-    async def _probe(self, name: str) -> None:
-        path = self.assembly.paths[name]
-        if not await path.reachable():
+    async def _probe(self, path: Path) -> None:
+        name, reachable = path.name, await path.reachable()
+        if self.assembly.paths.get(name) is not path:
+            return  # a reload replaced it meanwhile
+        if not reachable:
             self._set(name, FAILURES_UNTIL_DOWN)
         elif self._is_up(name):
             self._set(name, self._failures.get(name, 0))
@@ -87,3 +95,8 @@ class Health:
 
     def _is_up(self, name: str) -> bool:
         return self._failures.get(name, 0) < FAILURES_UNTIL_DOWN
+
+
+def _was_cut_short(attempt: Attempt, path: Path) -> bool:
+    """Ended by its ticket's own deadline: a caller in a hurry cannot mark a path down."""
+    return attempt.outcome == "timeout" and attempt.duration_s < 0.9 * path.config.timeout_s

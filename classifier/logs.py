@@ -54,7 +54,8 @@ class JSONLines(logging.Formatter):
             "event": record.getMessage() if record.name == "classifier" else record.name,
         }
         if record.name != "classifier":
-            line["message"] = record.getMessage()
+            # asyncio's further lines hold the repr of an exception, and that may hold a ticket.
+            line["message"] = record.getMessage().partition("\n")[0]
         line |= getattr(record, "fields", {})
         if record.exc_info and record.exc_info[0] is not None:
             line["error"] = record.exc_info[0].__name__

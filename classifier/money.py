@@ -7,6 +7,7 @@ some vendors charge fractions of a nano-dollar per token; a cost is rounded once
 from __future__ import annotations
 
 from decimal import Decimal
+from fractions import Fraction
 
 NANODOLLARS_PER_DOLLAR = 10**9
 PICODOLLARS_PER_NANODOLLAR = 1_000
@@ -26,12 +27,13 @@ def nanodollars(text: str) -> int:
     Raises ValueError when the text is no decimal or finer than a nano-dollar.
     """
     try:
-        amount = Decimal(text) * NANODOLLARS_PER_DOLLAR
-        if amount == amount.to_integral_value():
-            return int(amount)
-    except ArithmeticError as error:
+        # a Fraction, because a product of Decimals is rounded to 28 digits
+        amount = Fraction(Decimal(text)) * NANODOLLARS_PER_DOLLAR
+    except (ArithmeticError, ValueError) as error:
         raise ValueError(f"not an amount of dollars: {text!r}") from error
-    raise ValueError(f"finer than a nano-dollar: {text!r}")
+    if amount.denominator != 1:
+        raise ValueError(f"finer than a nano-dollar: {text!r}")
+    return amount.numerator
 
 
 def picodollars_per_token(usd_per_million: Decimal) -> int:
@@ -39,12 +41,13 @@ def picodollars_per_token(usd_per_million: Decimal) -> int:
 
     Raises ValueError when the price is negative or finer than a pico-dollar per token.
     """
-    rate = usd_per_million * 1_000_000
-    if not rate.is_finite() or rate < 0 or rate != rate.to_integral_value():
-        raise ValueError(
-            f"a price must be a number >= 0 with at most 6 decimals, not {usd_per_million}"
-        )
-    return int(rate)
+    if usd_per_million.is_finite() and usd_per_million >= 0:
+        rate = Fraction(usd_per_million) * 1_000_000
+        if rate.denominator == 1:
+            return rate.numerator
+    raise ValueError(
+        f"a price must be a number >= 0 with at most 6 decimals, not {usd_per_million}"
+    )
 
 
 def to_nanodollars(picodollars: int) -> int:

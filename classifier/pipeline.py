@@ -6,10 +6,8 @@ route ─▶ cache ─▶ coalesce ─▶ attempts ─▶ price ─▶ Classific
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
 from secrets import token_hex
 from time import perf_counter
-from typing import Any
 
 from msgspec import Struct
 
@@ -121,15 +119,16 @@ class Pipeline:
     async def _shared_run(
         self, case: _Case, cache: AnswerCache | None
     ) -> tuple[Run, Answer | None, bool]:
-        """Runs the plan, or waits for an identical ticket's run; never beyond the own deadline."""
-        if cache is None:
-            run, answer = await self._run(case, None)
-            return run, answer, True
+        """Runs the plan, or waits for an identical ticket's run; never beyond the own deadline.
+
+        Without a cache nothing is shared, but the run still outlives a caller that goes away.
+        """
+        key = case.key if cache is not None else token_hex(16)
         while True:
             try:
                 async with asyncio.timeout(case.deadline - perf_counter()):
                     (run, answer), leads = await self._coalescing.run(
-                        case.key, lambda: self._run(case, cache)
+                        key, lambda: self._run(case, cache)
                     )
             except TimeoutError as error:
                 raise OutOfTime(
@@ -146,20 +145,19 @@ class Pipeline:
         )
         if run.decisive is None:
             return run, None
-        answer = assembly.answer(run.decisive, case.plan)
+        answer = assembly.answer(run.decisive, run.escalated_from)
         if cache is not None and answer.ttl_s > 0:
             cache.put(case.key, answer)
         if case.plan.shadow is not None:
-            self._start_beside(self._shadow(case, case.plan.shadow, answer))
+            self._start_shadow(case, case.plan.shadow, answer)
         return run, answer
 
-    def _start_beside(self, work: Coroutine[Any, Any, None]) -> None:
+    def _start_shadow(self, case: _Case, name: str, answer: Answer) -> None:
         """Off the answer's critical path, bounded, and not lost: `aclose` waits for it."""
         if len(self._beside) >= _SHADOWS_AT_ONCE:
-            work.close()
-            self._observer.shadowed("", "dropped")
+            self._observer.shadowed(name, "dropped")
             return
-        task = asyncio.create_task(work)
+        task = asyncio.create_task(self._shadow(case, name, answer))
         self._beside.add(task)
         task.add_done_callback(self._beside.discard)
 

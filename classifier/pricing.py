@@ -67,7 +67,11 @@ def cost(usage: Usage, rate: Rate) -> Cost:
     exact = (cached is not None or cached_rate == rate.input) and (
         written is not None or write_rate == rate.input
     )
-    plain_rate = rate.input if written is not None else max(rate.input, write_rate)
+    plain_rate = max(
+        rate.input,
+        cached_rate if cached is None else 0,
+        write_rate if written is None else 0,
+    )
     plain = max(0, usage.input_tokens - (cached or 0) - (written or 0))
     picodollars = (
         plain * plain_rate

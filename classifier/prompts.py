@@ -43,10 +43,9 @@ def render(name: str, text: str, taxonomy: Taxonomy) -> Prompt:
         )
     values = _values(taxonomy)
     rendered = _substitute(name, static, values).strip()
-    before, found, after = per_ticket.strip().partition("$ticket")
-    if not found or "$ticket" in after:
-        raise ConfigError(f"{name}: the ticket part must hold $ticket exactly once")
-    before, after = _substitute(name, before, values), _substitute(name, after, values)
+    before, after = (
+        _substitute(name, part, values) for part in _around_ticket(name, per_ticket.strip())
+    )
     version = f"{name}@{fingerprint(rendered, before, after)}"
     return Prompt(name, rendered, before, after, version)
 
@@ -57,7 +56,19 @@ def head_and_tail(text: str, max_chars: int) -> str:
         return text
     tail = max_chars // 4
     head = max_chars - tail
-    return f"{text[:head]}{_CUT.format(n=len(text) - max_chars)}{text[-tail:]}"
+    return f"{text[:head]}{_CUT.format(n=len(text) - max_chars)}{text[len(text) - tail :]}"
+
+
+def _around_ticket(name: str, text: str) -> tuple[str, str]:
+    """The text before and after $ticket, which is neither $$ticket nor $tickets."""
+    used = [
+        match
+        for match in Template.pattern.finditer(text)
+        if "ticket" in (match["named"], match["braced"])
+    ]
+    if len(used) != 1:
+        raise ConfigError(f"{name}: the ticket part must hold $ticket exactly once")
+    return text[: used[0].start()], text[used[0].end() :]
 
 
 def _values(taxonomy: Taxonomy) -> dict[str, str]:

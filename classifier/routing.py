@@ -13,6 +13,7 @@ from classifier.records import Ticket
 
 _TWO_TO_64 = 2**64
 _ROUNDING = 1e-9
+FORCED = "forced"
 
 
 class Plan(Struct, frozen=True):
@@ -29,12 +30,14 @@ class Router:
     """The compiled routes. Raises ConfigError at start for a plan that cannot work."""
 
     def __init__(self, routes: tuple[Route, ...], paths: Collection[str]) -> None:
-        self._routes = (*routes, *default_routes(paths))
+        takes_all = any(route.when == When() for route in routes)
+        self._routes = routes if takes_all else (*routes, *default_routes(paths))
         for route in self._routes:
             _check(route, paths)
+        _refuse_doubles([FORCED, *(route.name for route in self._routes)])
 
     def choose(self, ticket: Ticket, sticky_id: str) -> Plan:
-        """The plan of the first route that matches; the default route, at the end, always does.
+        """The plan of the first route that matches; one without `when`, or the default, always does.
 
         `sticky_id` decides shares and splits: the same id always goes the same way.
         """
@@ -43,7 +46,7 @@ class Router:
 
     def forced(self, path: str) -> Plan:
         """Exactly this path and nothing else."""
-        return Plan("forced", path)
+        return Plan(FORCED, path)
 
 
 def default_routes(paths: Collection[str]) -> tuple[Route, ...]:
@@ -121,6 +124,16 @@ def _check(route: Route, paths: Collection[str]) -> None:
             raise ConfigError(f"{where}: unknown path {name!r}; there are: {', '.join(paths)}")
     _refuse_repeats(f"{where}: escalation loop", [*first[: bool(route.path)], *steps])
     _refuse_repeats(f"{where}: useless fallback", [*first[: bool(route.path)], *route.fallback])
+
+
+def _refuse_doubles(names: list[str]) -> None:
+    """A plan is known by its route's name, in logs and where fingerprints are kept."""
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(
+                f"route {name!r}: the name is taken; {FORCED!r} is a ticket's own wish and "
+                "'default' the built-in route for tickets that no other route takes"
+            )
 
 
 def _refuse_repeats(what: str, names: list[str]) -> None:

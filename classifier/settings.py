@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -62,6 +62,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def __repr__(self) -> str:
         return "Settings(…)"  # it holds secrets
 
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return []  # rich does not ask __repr__
+
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
     """Reads every CLASSIFIER_* variable. Raises ConfigError for unknown, invalid or doubled ones."""
@@ -77,7 +80,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
             raise ConfigError(_unknown(variable, names))
         if name in values:
             raise ConfigError(f"set either {PREFIX}{name.upper()} or its _FILE variant, not both")
-        values[name] = read_secret(Path(value), variable) if is_file else value
+        values[name] = read_secret(Path(value), variable) if is_file else value.strip()
     try:
         settings = msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:

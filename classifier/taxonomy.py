@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Annotated
 
 import msgspec
@@ -18,18 +19,30 @@ _PREFIX = re.compile(r"^\W*(?:label|category|answer)\W*[:=]\s*", re.IGNORECASE)
 class Label(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One label: its name on the wire, what it covers, and sentences that show it."""
 
-    name: Annotated[str, Meta(min_length=1, max_length=64)]
-    description: str = ""
-    examples: tuple[str, ...] = ()
+    name: Annotated[
+        str, Meta(min_length=1, max_length=64, description="exactly what a model must answer")
+    ]
+    description: Annotated[str, Meta(description="what it covers")] = ""
+    examples: Annotated[tuple[str, ...], Meta(description="sentences that show it")] = ()
 
 
 class Taxonomy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All labels in a fixed order; `abstain` is the one that says "none of these"."""
 
-    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-    labels: Annotated[tuple[Label, ...], Meta(min_length=2, max_length=255)]
-    abstain: str = "other"
-    rules: tuple[str, ...] = ()
+    name: Annotated[
+        str,
+        Meta(
+            pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+            description="stands in front of the version of the taxonomy",
+        ),
+    ]
+    labels: Annotated[
+        tuple[Label, ...], Meta(min_length=2, max_length=255, description="in the prompts' order")
+    ]
+    abstain: Annotated[str, Meta(description='the label that says "none of these"')] = "other"
+    rules: Annotated[
+        tuple[str, ...], Meta(description="how to decide between labels, for `$rules`")
+    ] = ()
 
     def __post_init__(self) -> None:
         seen: dict[str, str] = {}
@@ -74,6 +87,8 @@ class LabelReader:
         text = text.strip().removeprefix("```json").strip("`").strip()
         if text[:1] in '{["':
             return _from_json(text)
+        if _bare(text) in self._by_key:  # a label may itself be called `Category: hardware`
+            return text
         return _PREFIX.sub("", text)
 
 
@@ -88,5 +103,6 @@ def _from_json(text: str) -> str:
 
 
 def _bare(text: str) -> str:
-    """Case, quotes, spaces and punctuation do not tell labels apart."""
-    return _DECORATION.sub(" ", text.casefold()).strip()
+    """Case, quotes, spaces, punctuation and ways to write an accent do not tell labels apart."""
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    return _DECORATION.sub(" ", folded).strip()

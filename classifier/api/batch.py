@@ -6,29 +6,27 @@ reader ─▶ lines ─▶ up to `batch_concurrency` tickets side by side ─▶
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import msgspec
 from litestar import Request
+from litestar.response.base import ASGIResponse
+from litestar.types import Receive, Send
 from msgspec import Struct
 
 from classifier.api.answers import answered
 from classifier.api.body import chunks, read_ticket
-from classifier.api.problems import Problem, problem
+from classifier.api.context import request_id
+from classifier.api.problems import Problem, crashed, failed
 from classifier.errors import ClassifierError, TooLarge
+from classifier.logs import ticket_classified
 from classifier.pipeline import Pipeline, Wish
 
+MEDIA_TYPE = "application/x-ndjson"
+# Beyond the tickets under way some wait in line, so that one slow ticket idles nobody.
+_LINES_PER_TICKET_UNDER_WAY = 4
 _encode = msgspec.json.Encoder().encode
-
-
-class _Line(Struct):
-    """A line of the batch, or the fault that ended the reading there."""
-
-    number: int
-    data: bytes
-    fault: ClassifierError | None = None
 
 
 class FailedLine(Struct):
@@ -38,81 +36,133 @@ class FailedLine(Struct):
     error: Problem
 
 
-async def answer_lines(
-    request: Request[Any, Any, Any], pipeline: Pipeline, wish: Wish
-) -> AsyncIterator[bytes]:
-    """One line out for every non-empty line in.
+class _Line(Struct):
+    """A line of the batch, or why there is none."""
+
+    number: int
+    data: bytes | ClassifierError
+
+
+class _HungUp(Exception):
+    """The client is gone: nobody reads the answers, so no more are asked for."""
+
+
+_Lines = asyncio.Queue[_Line | None]
+_Answers = asyncio.Queue[asyncio.Task[bytes] | None]
+
+
+class BatchAnswer(ASGIResponse):
+    """One line out for every non-empty line in, written while the body is still being read.
 
     The body is read ahead of the answers (bounded by `max_batch_bytes`), so that a client that
-    sends everything before it reads anything is not waited for in a circle.
+    sends everything before it reads anything is not waited for in a circle. The framework's own
+    streaming response is no use here: it listens for the hang-up itself, and swallows the body.
     """
-    server = pipeline.assembly.config.server
-    lines: asyncio.Queue[_Line | None] = asyncio.Queue()
-    side_by_side = asyncio.Semaphore(server.batch_concurrency)
-    window: deque[asyncio.Task[bytes]] = deque()
 
-    async def one(line: _Line) -> bytes:
-        async with side_by_side:
-            return await _answer(line, server.max_body_bytes, pipeline, wish)
+    _should_set_content_length = False
 
-    reader = asyncio.create_task(_read_into(lines, request, server.max_batch_bytes))
-    try:
-        ended = False
-        while window or not ended:
-            while not ended and _has_room(window, lines, server.batch_concurrency):
-                line = await lines.get()
-                if line is None:
-                    ended = True
-                else:
-                    window.append(asyncio.create_task(one(line)))
-            if window:
-                yield await window.popleft()
-    finally:
-        reader.cancel()
-        for task in window:
-            task.cancel()
+    def __init__(
+        self, request: Request[Any, Any, Any], pipeline: Pipeline, wish: Wish, *, log_tickets: bool
+    ) -> None:
+        super().__init__(status_code=200, media_type=MEDIA_TYPE)
+        self._request = request
+        self._request_id = request_id(request.scope)
+        self._pipeline = pipeline
+        self._wish = wish
+        self._log_tickets = log_tickets
+        self._server = pipeline.assembly.config.server
+        self._side_by_side = asyncio.Semaphore(self._server.batch_concurrency)
 
+    async def send_body(self, send: Send, receive: Receive) -> None:
+        lines: _Lines = asyncio.Queue()
+        under_way = _LINES_PER_TICKET_UNDER_WAY * self._server.batch_concurrency
+        answers: _Answers = asyncio.Queue(under_way)
+        try:
+            async with asyncio.TaskGroup() as work:
+                reader = work.create_task(self._read(lines, receive))
+                work.create_task(self._start(lines, answers, work))
+                while (answer := await answers.get()) is not None:
+                    await _send(send, await answer)
+                await _send(send, None)
+                reader.cancel()
+        except* _HungUp:
+            pass
 
-def _has_room(
-    window: deque[asyncio.Task[bytes]], lines: asyncio.Queue[_Line | None], concurrency: int
-) -> bool:
-    """Beyond the tickets under way some wait in line, so that one slow ticket idles nobody."""
-    return not window or (len(window) < 4 * concurrency and not lines.empty())
-
-
-async def _read_into(
-    lines: asyncio.Queue[_Line | None], request: Request[Any, Any, Any], max_bytes: int
-) -> None:
-    number = 0
-    try:
-        async for data in _lines(request, max_bytes):
-            number += 1
-            if data.strip():
-                lines.put_nowait(_Line(number, data))
-    except ClassifierError as error:
-        lines.put_nowait(_Line(number + 1, b"", error))
-    finally:
+    async def _read(self, lines: _Lines, receive: Receive) -> None:
+        number = 0
+        try:
+            async for data in self._cut():
+                number += 1
+                if isinstance(data, ClassifierError) or data.strip():
+                    lines.put_nowait(_Line(number, data))
+        except ClassifierError as error:
+            lines.put_nowait(_Line(number + 1, error))
         lines.put_nowait(None)
+        while (await receive())["type"] != "http.disconnect":
+            pass  # what is left of a body that is too large
+        raise _HungUp
+
+    async def _cut(self) -> AsyncIterator[bytes | ClassifierError]:
+        cutter = _Cutter(self._server.max_body_bytes)
+        async for chunk in chunks(self._request, self._server.max_batch_bytes):
+            for line in cutter.feed(chunk):
+                yield line
+        yield cutter.rest()
+
+    async def _start(self, lines: _Lines, answers: _Answers, work: asyncio.TaskGroup) -> None:
+        while (line := await lines.get()) is not None:
+            await answers.put(work.create_task(self._answer(line)))
+        await answers.put(None)
+
+    async def _answer(self, line: _Line) -> bytes:
+        """Never an exception: what went wrong stands in the line."""
+        try:
+            async with self._side_by_side:
+                return _encode(await self._classify(line.data)) + b"\n"
+        except ClassifierError as error:
+            problem = failed(error, self._request_id)
+        except Exception as error:  # noqa: BLE001 -- a bug of ours must not cost the other lines
+            problem = crashed(error, self._request_id)
+        return _encode(FailedLine(line.number, problem)) + b"\n"
+
+    async def _classify(self, data: bytes | ClassifierError) -> Any:
+        if isinstance(data, ClassifierError):
+            raise data
+        classification = await self._pipeline.classify(read_ticket(data), self._wish)
+        if self._log_tickets:
+            ticket_classified(classification, self._request_id)
+        return answered(classification)
 
 
-async def _answer(line: _Line, max_bytes: int, pipeline: Pipeline, wish: Wish) -> bytes:
-    try:
-        if line.fault is not None:
-            raise line.fault
-        if len(line.data) > max_bytes:
-            raise TooLarge(f"the line is larger than {max_bytes} bytes")
-        classification = await pipeline.classify(read_ticket(line.data), wish)
-    except ClassifierError as error:
-        return _encode(FailedLine(line.number, problem(error))) + b"\n"
-    return _encode(answered(classification)) + b"\n"
+class _Cutter:
+    """Cuts chunks at line breaks. A line that is too large is dropped as it comes, not gathered."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._held = bytearray()
+        self._size = 0
+
+    def feed(self, chunk: bytes) -> Iterator[bytes | ClassifierError]:
+        *ended, begun = chunk.split(b"\n")
+        for part in ended:
+            self._hold(part)
+            yield self.rest()
+        self._hold(begun)
+
+    def rest(self) -> bytes | ClassifierError:
+        """The line that ends here; the body's last one may lack its line break."""
+        line = bytes(self._held)
+        is_whole = self._size == len(line)
+        self._held.clear()
+        self._size = 0
+        return line if is_whole else TooLarge(f"the line is larger than {self._max_bytes} bytes")
+
+    def _hold(self, part: bytes) -> None:
+        self._size += len(part)
+        if self._size <= self._max_bytes:
+            self._held += part
 
 
-async def _lines(request: Request[Any, Any, Any], max_bytes: int) -> AsyncIterator[bytes]:
-    """The body cut at line breaks; the last line may lack one."""
-    rest = b""
-    async for chunk in chunks(request, max_bytes):
-        *lines, rest = (rest + chunk).split(b"\n")
-        for line in lines:
-            yield line
-    if rest:
-        yield rest
+async def _send(send: Send, line: bytes | None) -> None:
+    """One line of the answer; None ends it."""
+    await send({"type": "http.response.body", "body": line or b"", "more_body": line is not None})

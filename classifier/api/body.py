@@ -6,6 +6,7 @@ any content type; so bodies are read here.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from difflib import get_close_matches
 from typing import Any
@@ -23,21 +24,25 @@ _decode = msgspec.json.Decoder(Ticket).decode
 def check_media_type(request: Request[Any, Any, Any], expected: tuple[str, ...]) -> None:
     """Raises WrongMediaType for another type, another charset than UTF-8, or compressed bodies."""
     value = request.headers.get("content-type", "")
-    media_type, _, parameters = value.partition(";")
-    if media_type.strip().lower() not in expected:
+    media_type, *parameters = (part.strip().lower() for part in value.split(";"))
+    if media_type not in expected:
         raise WrongMediaType(f"send Content-Type: {expected[0]}, not {value[:80]!r}")
-    charset = parameters.lower().replace(" ", "").partition("charset=")[2].strip('"')
-    if charset not in ("", "utf-8", "utf8"):
+    charsets = [p.partition("=")[2].strip('"') for p in parameters if p.startswith("charset=")]
+    if not {"utf-8", "utf8"}.issuperset(charsets):
         raise WrongMediaType("send the body as UTF-8")
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise WrongMediaType("send the body uncompressed, without Content-Encoding")
 
 
-async def chunks(request: Request[Any, Any, Any], max_bytes: int) -> AsyncIterator[bytes]:
-    """The body as it arrives. Raises TooLarge before reading what is announced as too large."""
+def check_size(request: Request[Any, Any, Any], max_bytes: int) -> None:
+    """Raises TooLarge before anything is read, where the length is announced."""
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > max_bytes:
         raise _too_large(max_bytes)
+
+
+async def chunks(request: Request[Any, Any, Any], max_bytes: int) -> AsyncIterator[bytes]:
+    """The body as it arrives. Raises TooLarge when it has grown too large."""
     received = 0
     while True:
         message = await request.receive()
@@ -52,8 +57,20 @@ async def chunks(request: Request[Any, Any, Any], max_bytes: int) -> AsyncIterat
             return
 
 
-async def read_all(request: Request[Any, Any, Any], max_bytes: int) -> bytes:
-    return b"".join([chunk async for chunk in chunks(request, max_bytes)])
+async def read_all(request: Request[Any, Any, Any], max_bytes: int, timeout_s: float) -> bytes:
+    """The whole body. A client that announces more than it sends is not waited for for ever."""
+    check_size(request, max_bytes)
+    try:
+        async with asyncio.timeout(timeout_s):
+            data = b"".join([chunk async for chunk in chunks(request, max_bytes)])
+    except TimeoutError:
+        raise Malformed(
+            f"the body was not complete after {timeout_s:g} s; check Content-Length"
+        ) from None
+    if not data and "upgrade" in request.headers:
+        # https://github.com/Kludex/uvicorn/issues/2722: every Java HttpClient offers h2c by default
+        raise Malformed("send no Upgrade header, the body gets lost (Java: set HTTP_1_1)")
+    return data
 
 
 def read_ticket(data: bytes) -> Ticket:
@@ -63,7 +80,7 @@ def read_ticket(data: bytes) -> Ticket:
     except msgspec.ValidationError as error:
         raise Unprocessable(_explain(str(error))) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Malformed(f"the body is not valid JSON in UTF-8: {_fault(error)}") from None
+        raise Malformed(_fault(error, data)) from None
 
 
 def _explain(message: str) -> str:
@@ -78,10 +95,15 @@ def _explain(message: str) -> str:
     return f"{place.rstrip('`')}: {fault}" if place else fault
 
 
-def _fault(error: Exception) -> str:
-    if isinstance(error, UnicodeDecodeError):
-        return f"byte {error.start} is not UTF-8"
-    return "nested too deep" if isinstance(error, RecursionError) else str(error)
+def _fault(error: Exception, data: bytes) -> str:
+    if not data:
+        return "the body is empty; send one ticket as a JSON object"
+    fault = "nested too deep" if isinstance(error, RecursionError) else str(error)
+    try:
+        data.decode()
+    except UnicodeDecodeError as first:  # msgspec counts from the start of a string
+        fault = f"byte {first.start} is not UTF-8"
+    return f"the body is not valid JSON in UTF-8: {fault}"
 
 
 def _too_large(max_bytes: int) -> TooLarge:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from litestar import Request
+from litestar import Request, Router
+from litestar.exceptions import NotFoundException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
 
@@ -66,8 +67,17 @@ def openapi_config() -> OpenAPIConfig:
         version=__version__,
         path="/schema",
         use_handler_docstrings=True,
+        openapi_router=Router(
+            "/schema", route_handlers=[], include_in_schema=False, before_request=_refuse_unknown
+        ),
         render_plugins=[_Page(path="/"), _Document()],
     )
+
+
+async def _refuse_unknown(request: Request[Any, Any, Any]) -> None:
+    """The framework answers HTML to unknown pages below /schema; ours are problems."""
+    if request.path_params:
+        raise NotFoundException
 
 
 class _Document(JsonRenderPlugin):

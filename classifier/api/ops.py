@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from litestar import MediaType, Response, get
 from litestar.handlers import HTTPRouteHandler
+from litestar.openapi import ResponseSpec
 from msgspec import Struct
 
 from classifier import __version__
@@ -28,7 +29,14 @@ def ops_doors(health: Health, metrics: Metrics) -> list[HTTPRouteHandler]:
         """Answers as long as the process does; never asks Redis or a model."""
         return "ok"
 
-    @get("/readyz", summary="Ready for tickets", tags=["operations"])
+    not_ready = ResponseSpec(Readiness, description="No path can answer", generate_examples=False)
+
+    @get(
+        "/readyz",
+        summary="Ready for tickets",
+        tags=["operations"],
+        responses={503: not_ready},
+    )
     async def readyz() -> Response[Readiness]:
         """200 when at least one path can answer, otherwise 503."""
         found = Readiness(
@@ -36,7 +44,7 @@ def ops_doors(health: Health, metrics: Metrics) -> list[HTTPRouteHandler]:
         )
         return Response(found, status_code=200 if found.ready else 503)
 
-    @get("/metrics", summary="Prometheus metrics", tags=["operations"])
+    @get("/metrics", media_type=CONTENT_TYPE, summary="Prometheus metrics", tags=["operations"])
     async def metrics_page() -> Response[bytes]:
         """Prometheus text format 0.0.4."""
         return Response(metrics.render(), headers={"Content-Type": CONTENT_TYPE})

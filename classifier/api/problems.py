@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from classifier.api.context import request_id
 from classifier.errors import CallerError, ClassifierError, NotAuthenticated
-from classifier.logs import event
+from classifier.logs import event, log
 
 MEDIA_TYPE = "application/problem+json"
 _FRAMEWORK = {
@@ -37,6 +37,20 @@ def problem(error: ClassifierError, request_id: str = "") -> Problem:
     return Problem(_type(error.slug), error.title, error.status, error.detail, request_id)
 
 
+def failed(error: ClassifierError, request_id: str) -> Problem:
+    """The problem, logged: the caller's own faults as information, ours as errors."""
+    level = logging.INFO if isinstance(error, CallerError) else logging.ERROR
+    event(level, "ticket.failed", request_id=request_id, error=error.slug, status=error.status)
+    return problem(error, request_id)
+
+
+def crashed(error: Exception, request_id: str) -> Problem:
+    """A bug of ours: logged by class and place, told to the caller without either."""
+    log.error("request.crashed", exc_info=error, extra={"fields": {"request_id": request_id}})
+    detail = "an unexpected error; report the request id"
+    return Problem(_type("internal"), "Internal error", 500, detail, request_id)
+
+
 def handlers() -> ExceptionHandlersMap:
     return {
         ClassifierError: _ours,
@@ -46,15 +60,12 @@ def handlers() -> ExceptionHandlersMap:
 
 
 def _ours(request: Request[Any, Any, Any], error: ClassifierError) -> Response[bytes]:
-    level = logging.INFO if isinstance(error, CallerError) else logging.ERROR
-    identity = request_id(request.scope)
-    event(level, "ticket.failed", request_id=identity, error=error.slug, status=error.status)
     headers = {}
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(error.retry_after_s)
     if isinstance(error, NotAuthenticated):
         headers["WWW-Authenticate"] = "Bearer"
-    return _response(problem(error, identity), headers)
+    return _response(failed(error, request_id(request.scope)), headers)
 
 
 def _frameworks(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
@@ -65,13 +76,7 @@ def _frameworks(request: Request[Any, Any, Any], error: HTTPException) -> Respon
 
 
 def _unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """A bug of ours: logged by class and place, told to the caller without either."""
-    identity = request_id(request.scope)
-    logging.getLogger("classifier").error(
-        "request.crashed", exc_info=error, extra={"fields": {"request_id": identity}}
-    )
-    detail = "an unexpected error; report the request id"
-    return _response(Problem(_type("internal"), "Internal error", 500, detail, identity), {})
+    return _response(crashed(error, request_id(request.scope)), {})
 
 
 def _response(found: Problem, headers: dict[str, str]) -> Response[bytes]:

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
 from litestar import Request, Response, post
 from litestar.handlers import HTTPRouteHandler
-from litestar.response import Stream
 
 from classifier.api.answers import answered, server_timing
 from classifier.api.auth import Door
-from classifier.api.batch import answer_lines
-from classifier.api.body import check_media_type, read_all, read_ticket
+from classifier.api.batch import MEDIA_TYPE, BatchAnswer
+from classifier.api.body import check_media_type, check_size, read_all, read_ticket
 from classifier.api.context import request_id
 from classifier.api.wishes import read_wish
 from classifier.logs import ticket_classified
 from classifier.pipeline import Pipeline
 
 _encode = msgspec.json.Encoder().encode
-NDJSON = ("application/x-ndjson", "application/ndjson", "application/jsonl")
+NDJSON = (MEDIA_TYPE, "application/ndjson", "application/jsonl")
 
 
 def ticket_doors(pipeline: Pipeline, door: Door, *, log_tickets: bool) -> list[HTTPRouteHandler]:
@@ -32,7 +30,7 @@ def ticket_doors(pipeline: Pipeline, door: Door, *, log_tickets: bool) -> list[H
         check_media_type(request, ("application/json",))
         server = pipeline.assembly.config.server
         wish = read_wish(request, "classify", server)
-        ticket = read_ticket(await read_all(request, server.max_body_bytes))
+        ticket = read_ticket(await read_all(request, server.max_body_bytes, wish.timeout_s))
         classification = await pipeline.classify(ticket, wish)
         if log_tickets:
             ticket_classified(classification, request_id(request.scope))
@@ -44,11 +42,12 @@ def ticket_doors(pipeline: Pipeline, door: Door, *, log_tickets: bool) -> list[H
         )
 
     @post("/classify/batch", summary="Classify many", tags=["tickets"], request_max_body_size=None)
-    async def classify_batch(request: Request[Any, Any, Any]) -> Stream:
+    async def classify_batch(request: Request[Any, Any, Any]) -> BatchAnswer:
         door.check(request)
         check_media_type(request, NDJSON)
-        wish = read_wish(request, "batch", pipeline.assembly.config.server)
-        lines: AsyncIterator[bytes] = answer_lines(request, pipeline, wish)
-        return Stream(lines, status_code=200, media_type=NDJSON[0])
+        server = pipeline.assembly.config.server
+        wish = read_wish(request, "batch", server)
+        check_size(request, server.max_batch_bytes)
+        return BatchAnswer(request, pipeline, wish, log_tickets=log_tickets)
 
     return [classify, classify_batch]

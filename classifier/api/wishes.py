@@ -36,5 +36,5 @@ def _timeout_s(request: Request[Any, Any, Any], server: Server) -> float:
     if value is None:
         return server.timeout_s
     if not _WHOLE_NUMBER.fullmatch(value):
-        raise Malformed("X-Timeout-Ms takes a whole number of milliseconds above 0")
+        raise Malformed("X-Timeout-Ms takes a whole number of milliseconds from 1 to 999999999")
     return min(int(value) / 1_000, server.max_timeout_s)

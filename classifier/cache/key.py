@@ -17,6 +17,8 @@ def normalised(text: str) -> str:
 
 def text_digest(text: str, secret: bytes) -> str:
     """32 hex digits of keyed BLAKE2b: without the secret nobody can test guesses of short tickets."""
+    if len(secret) > blake2b.MAX_KEY_SIZE:  # 64 bytes; a longer key is hashed first, as in HMAC
+        secret = blake2b(secret).digest()
     data = normalised(text).encode("utf-8", "surrogatepass")
     return blake2b(data, digest_size=16, key=secret).hexdigest()
 

@@ -7,6 +7,7 @@ timeout) and raise at 100 connections; every one of them is set here.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from time import perf_counter
 
 import msgspec
@@ -15,13 +16,16 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeout
 
 from classifier.config.schema import Cache as CacheConfig
+from classifier.errors import ConfigError
 from classifier.ports import CacheObserver
 from classifier.records import Answer
 
 _WRITES_WAITING = 1_000  # beyond this, writes are dropped: the cache is behind and only a cache
 _WRITERS = 4
+_MAX_TTL_S = 10 * 365 * 86_400.0  # Redis refuses more than it can add to the time of day
 
 
 class _Entry(Struct):
@@ -36,17 +40,27 @@ _decode = msgspec.json.Decoder(_Entry).decode
 
 
 def connect(url: str, config: CacheConfig) -> Redis:
-    """A client that fails fast: bounded pool that waits, no retries, short socket timeouts."""
-    pool = BlockingConnectionPool.from_url(
-        url,
-        max_connections=config.redis_connections,
-        timeout=config.redis_timeout_s,
-        socket_timeout=config.redis_timeout_s,
-        socket_connect_timeout=config.redis_timeout_s,
-        retry=Retry(NoBackoff(), 0),
-        health_check_interval=0,
-    )
-    return Redis(connection_pool=pool)
+    """A client that fails fast: bounded pool that waits, no retries, short socket timeouts.
+
+    Raises ConfigError for a URL that is none; its text may hold a password and is not repeated.
+    """
+    try:
+        pool = BlockingConnectionPool.from_url(
+            url,
+            max_connections=config.redis_connections,
+            timeout=config.redis_timeout_s,
+            socket_timeout=config.redis_timeout_s,
+            socket_connect_timeout=config.redis_timeout_s,
+            retry=Retry(NoBackoff(), 0),
+            health_check_interval=0,
+        )
+        pool.make_connection()  # type: ignore[no-untyped-call]  # opens nothing, refuses unknown options
+    except (TypeError, ValueError, RedisError) as error:
+        raise ConfigError(
+            "CLASSIFIER_REDIS_URL is not a Redis URL: write redis://HOST:PORT/0, rediss://… for "
+            "TLS, or unix://PATH"
+        ) from error
+    return Redis.from_pool(pool)
 
 
 class RedisCache:
@@ -87,8 +101,8 @@ class RedisCache:
                 value = await self._client.get(key)
             answer = _read(key, value)
             outcome = "hit" if answer else "miss"
-            self._failures_in_a_row = 0
-        except TimeoutError:
+            self._replied()
+        except (TimeoutError, RedisTimeout):
             outcome = "timeout"
             self._failed()
         except (RedisError, OSError):
@@ -112,7 +126,8 @@ class RedisCache:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._client.aclose()
+        with contextlib.suppress(RedisError, OSError):
+            await self._client.aclose()
 
     async def _write_queued(self) -> None:
         while True:
@@ -130,9 +145,9 @@ class RedisCache:
         outcome = "stored"
         try:
             async with asyncio.timeout(self._timeout_s):
-                ttl_ms = max(1, int(answer.ttl_s * 1_000))
+                ttl_ms = max(1, int(min(answer.ttl_s, _MAX_TTL_S) * 1_000))
                 await self._client.set(key, _encode(_Entry(key, answer)), px=ttl_ms)
-        except TimeoutError:
+        except (TimeoutError, RedisTimeout):
             outcome = "timeout"
             self._failed()
         except (RedisError, OSError):
@@ -143,18 +158,23 @@ class RedisCache:
     async def _probe_while_away(self) -> None:
         while True:
             await asyncio.sleep(self._probe_s)
-            if self.is_away and await self._ping():
-                self._failures_in_a_row = 0
-                self._observer.cache_away(away=False)
+            if self.is_away:
+                await self._ping()
 
-    async def _ping(self) -> bool:
+    async def _ping(self) -> None:
+        """Asks as a look-up does, so that a server that is still loading does not count as back."""
         try:
             async with asyncio.timeout(self._timeout_s):
                 await self._client.get("classifier:probe")
         except (TimeoutError, RedisError, OSError):
             self._failed()
-            return False
-        return True
+        else:
+            self._replied()
+
+    def _replied(self) -> None:
+        if self.is_away:
+            self._observer.cache_away(away=False)
+        self._failures_in_a_row = 0
 
     def _failed(self) -> None:
         self._failures_in_a_row += 1
@@ -167,6 +187,6 @@ def _read(key: str, value: bytes | str | None) -> Answer | None:
         return None
     try:
         entry = _decode(value)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     return entry.answer if entry.key == key else None

@@ -32,6 +32,7 @@ from classifier.money import usd
 from classifier.settings import PREFIX, Settings
 
 TICKETS = SHIPPED / "tickets.jsonl"
+_LESSONS = ("--knowledge", str(SHIPPED / "phrases.jsonl"), "--train", str(TICKETS))
 _START_S = 60.0
 _STOP_S = 10.0
 _TICKETS_PER_DAY = 50_000
@@ -59,7 +60,7 @@ async def _demo(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     async with contextlib.AsyncExitStack() as stack:
         stopped = stop_on_signal()
         console.print("starting the simulated model server …")
-        simulate = ["simulate", "--port", str(simulator_port), "--train", str(TICKETS)]
+        simulate = ["simulate", "--port", str(simulator_port), *_LESSONS]
         simulator = await stack.enter_async_context(_process(simulate, _simulator_environ(environ)))
         await _answers(f"http://127.0.0.1:{simulator_port}/", simulator, stopped)
         console.print(f"starting the service on {url} …")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import codecs
 import csv
 import io
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
+import threading
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, BinaryIO, Literal
 
 import msgspec
@@ -21,14 +21,17 @@ Format = Literal["ndjson", "csv"]
 
 
 class Row(Struct, frozen=True):
-    """One input row: a ticket, or why there is none. `expected` is its label, where it has one."""
+    """One input row: a ticket, or why there is none.
+
+    `expected` is the right label, where the row has one and is held out (its `split` is `test`, or
+    it has none).
+    """
 
     number: int
     id: str
     ticket: Ticket | None
     fault: str = ""
     expected: str | None = None
-    held_out: bool = True
 
 
 class Columns(Struct, frozen=True):
@@ -54,40 +57,68 @@ def parse_mapping(mappings: list[str], label: str) -> Columns:
 
 def read_rows(source: str, form: Format | None, columns: Columns) -> Iterator[Row]:
     """Rows of a file, or of standard input for `-`. Raises ConfigError for an unreadable file."""
-    with _opened(source) as raw:
-        is_csv = form == "csv" or (form is None and source.lower().endswith(".csv"))
-        records = _csv(raw) if is_csv else _ndjson(raw)
+    raw = _opened(source)  # at once: before the caller has begun anything
+    is_csv = form == "csv" or (form is None and source.lower().endswith(".csv"))
+    return _rows(raw, _csv(raw) if is_csv else _ndjson(raw), columns)
+
+
+async def waited_for(rows: Iterator[Row], stopped: asyncio.Event) -> AsyncIterator[Row]:
+    """Rows that may be long in coming: nothing waits with them, and a stop ends the waiting."""
+    stopping = asyncio.ensure_future(stopped.wait())
+    try:
+        while True:
+            coming = _in_thread(rows)
+            await asyncio.wait((coming, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if not coming.done() or (row := coming.result()) is None:
+                return
+            yield row
+    finally:
+        stopping.cancel()
+
+
+def _in_thread(rows: Iterator[Row]) -> asyncio.Future[Row | None]:
+    """The next row. The thread is a daemon: one that still reads must not keep the process."""
+    loop = asyncio.get_running_loop()
+    coming: asyncio.Future[Row | None] = loop.create_future()
+
+    def read() -> None:
+        row = next(rows, None)
+        loop.call_soon_threadsafe(coming.set_result, row)
+
+    threading.Thread(target=read, daemon=True).start()
+    return coming
+
+
+def _opened(source: str) -> BinaryIO:
+    try:
+        return open(0 if source == "-" else source, "rb", closefd=source != "-")  # noqa: PTH123
+    except OSError as error:
+        raise ConfigError(f"{source}: {error.strerror}") from error
+
+
+def _rows(
+    raw: BinaryIO, records: Iterator[dict[str, Any] | str], columns: Columns
+) -> Iterator[Row]:
+    with raw:
         for number, record in enumerate(records, 1):
             yield _row(number, record, columns)
 
 
-@contextmanager
-def _opened(source: str) -> Iterator[BinaryIO]:
-    if source == "-":
-        yield sys.stdin.buffer
-        return
-    try:
-        raw = Path(source).open("rb")  # noqa: SIM115 -- closed below; only opening may raise ConfigError
-    except OSError as error:
-        raise ConfigError(f"{source}: {error.strerror}") from error
-    with raw:
-        yield raw
-
-
 def _ndjson(raw: BinaryIO) -> Iterator[dict[str, Any] | str]:
     for line in raw:
-        if not line.strip():
+        text = line.removeprefix(codecs.BOM_UTF8).strip()
+        if not text:
             continue
         try:
-            record = msgspec.json.decode(line)
+            record = msgspec.json.decode(text)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            yield f"not a JSON object: {type(error).__name__}"
+            yield f"not a JSON object: {error}"
             continue
         yield record if isinstance(record, dict) else "not a JSON object"
 
 
 def _csv(raw: BinaryIO) -> Iterator[dict[str, Any] | str]:
-    text = io.TextIOWrapper(raw, encoding="utf-8-sig", errors="replace", newline="")
+    text = io.TextIOWrapper(raw, encoding="utf-8-sig", errors="surrogateescape", newline="")
     csv.field_size_limit(16_777_216)
     try:
         yield from csv.DictReader(text, strict=True)
@@ -102,10 +133,9 @@ def _row(number: int, record: Mapping[str, Any] | str, columns: Columns) -> Row:
     found = {field: record.get(columns.of(field)) for field in FIELDS}
     values: dict[str, Any] = {f: value for f, value in found.items() if value not in (None, "")}
     row_id = values["id"] = str(values.get("id", fallback_id))
-    if columns.of("body") not in record:
-        return Row(
-            number, values["id"], None, f"no column {columns.of('body')!r}; use --map body=…"
-        )
+    fault = _fault(record, values, columns)
+    if fault:
+        return Row(number, fallback_id, None, fault)
     values.setdefault("body", "")
     if isinstance(tags := values.get("tags"), str):
         values["tags"] = [tag.strip() for tag in tags.split(",") if tag.strip()]
@@ -113,6 +143,21 @@ def _row(number: int, record: Mapping[str, Any] | str, columns: Columns) -> Row:
         ticket = msgspec.convert(values, Ticket)
     except msgspec.ValidationError as error:
         return Row(number, row_id, None, str(error))
-    expected = record.get(columns.label)
-    held_out = record.get("split") in (None, "", "test")
-    return Row(number, row_id, ticket, expected=expected or None, held_out=held_out)
+    is_held_out = record.get("split") in (None, "", "test")
+    expected = record.get(columns.label) if is_held_out else None
+    return Row(number, row_id, ticket, expected=expected or None)
+
+
+def _fault(record: Mapping[str, Any], values: Mapping[str, Any], columns: Columns) -> str:
+    """What no ticket can be made of; empty for anything else."""
+    body = columns.of("body")
+    if body not in record:
+        there = ", ".join(str(name) for name in record)
+        return f"no column {body!r}, there are: {there}; name the ticket's with --map body=COLUMN"
+    if record[body] is None:
+        return f"nothing in column {body!r}"
+    try:
+        "".join(value for value in values.values() if isinstance(value, str)).encode()
+    except UnicodeEncodeError:
+        return "not UTF-8; convert the file, for example with iconv -f WINDOWS-1252 -t UTF-8"
+    return ""

@@ -32,6 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
              "that have none); may be given several times",
     )  # fmt: skip
     parser.add_argument(
+        "--knowledge", metavar="FILE", action="append", default=[],
+        help="NDJSON with labelled phrases that every model knows, fine-tuned or not",
+    )  # fmt: skip
+    parser.add_argument(
         "--seed", type=int, default=0, help="same seed, same latencies and faults (0)"
     )
     add_config(parser)
@@ -46,8 +50,10 @@ def run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     from classifier.simulator import config, rows, server
 
     models = config.load(Path(options.models)) if options.models else config.load()
+    taxonomy = load(file, environ).config.taxonomy
     training = [row for name in options.train for row in rows.read_rows(Path(name))]
-    app = server.build(models, load(file, environ).config.taxonomy, training, options.seed)
+    knowledge = [row for name in options.knowledge for row in rows.read_rows(Path(name))]
+    app = server.build(models, taxonomy, training, options.seed, knowledge=knowledge)
     print(
         f"simulated models on http://{options.host}:{options.port}/v1", file=sys.stderr, flush=True
     )

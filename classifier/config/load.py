@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from msgspec import Struct, structs
 
-from classifier.config.schema import Config
+from classifier.config.schema import BaseUrl, Config
 from classifier.config.toml import Document, convert
 from classifier.errors import ConfigError
 from classifier.fingerprints import fingerprint
@@ -49,7 +50,7 @@ def load(path: Path, environ: Mapping[str, str]) -> Loaded:
 
 
 def _with_urls(config: Config, environ: Mapping[str, str]) -> Config:
-    urls = {name: endpoint_url(environ, name) for name in config.endpoints}
+    urls = {name: _url(environ, name) for name in config.endpoints}
     unused = endpoint_urls(environ) - {url_variable(name) for name in config.endpoints}
     if unused:
         raise ConfigError(f"{min(unused)} names no endpoint; there are: {', '.join(urls)}")
@@ -60,19 +61,29 @@ def _with_urls(config: Config, environ: Mapping[str, str]) -> Config:
     return structs.replace(config, endpoints=endpoints)
 
 
+def _url(environ: Mapping[str, str], endpoint: str) -> str | None:
+    url = endpoint_url(environ, endpoint)
+    try:
+        return msgspec.convert(url, BaseUrl) if url else None
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{url_variable(endpoint)}: {error}") from None
+
+
 def _read(path: Path) -> Document:
     return Document(path.name, _text(path, "the config file"))
 
 
 def _text(path: Path, role: str) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")  # Windows editors put a mark in front
     except FileNotFoundError as error:
         raise ConfigError(f"{role} {path} does not exist") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{role} {path} is not UTF-8: byte {error.start}") from error
     except OSError as error:
         raise ConfigError(f"{role} {path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise ConfigError(f"{role} {str(path)!r} cannot be read: {error}") from error
 
 
 def _includes(document: Document) -> list[str]:

@@ -12,6 +12,8 @@ from classifier.taxonomy import Taxonomy
 Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 Seconds = Annotated[float, Meta(gt=0.0, le=600.0)]
+BaseUrl = Annotated[str, Meta(pattern=r"^https?://[^\s]+$")]
+_YEAR_S = 31_536_000  # no time to live is longer: Redis takes no infinity
 
 
 class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -49,11 +51,8 @@ class Endpoint(Section, frozen=True, kw_only=True):
     """A server that speaks the OpenAI protocol: OpenAI, Azure, vLLM, a gateway, the simulator."""
 
     base_url: Annotated[
-        str,
-        Meta(
-            pattern=r"^https?://[^\s]+$",
-            description="up to and including `/v1`; CLASSIFIER_ENDPOINT_<NAME>_URL overrides it",
-        ),
+        BaseUrl,
+        Meta(description="up to and including `/v1`; CLASSIFIER_ENDPOINT_<NAME>_URL overrides it"),
     ]
     api_key_env: (
         Annotated[str, Meta(description="environment variable that holds the key")] | None
@@ -175,14 +174,14 @@ class Escalate(Section, frozen=True, kw_only=True):
 class Shadow(Section, frozen=True, kw_only=True):
     """A path that is asked beside the answer, off its critical path, only to be measured."""
 
-    path: Name
+    path: Annotated[Name, Meta(description="the path that is measured")]
     share: Annotated[Share, Meta(description="part of the tickets, chosen by ticket id")] = 0.01
 
 
 class Route(Section, frozen=True, kw_only=True):
     """One rule: the first route whose `when` holds decides the plan."""
 
-    name: Name
+    name: Annotated[Name, Meta(description="in logs; no two routes share one")]
     when: When = field(default_factory=When)
     path: Annotated[Name, Meta(description="the path that is asked first")] | None = None
     split: Annotated[
@@ -202,34 +201,46 @@ class Route(Section, frozen=True, kw_only=True):
 class Cache(Section, frozen=True, kw_only=True):
     """Answers by text. Redis comes from CLASSIFIER_REDIS_URL and is optional at any moment."""
 
-    enabled: bool = True
-    ttl_s: Annotated[float, Meta(gt=0, description="how long an answer lives")] = 86_400.0
+    enabled: Annotated[
+        bool, Meta(description="false asks a model for every ticket, even a repeated one")
+    ] = True
+    ttl_s: Annotated[float, Meta(gt=0, le=_YEAR_S, description="how long an answer lives")] = (
+        86_400.0
+    )
     abstain_ttl_s: Annotated[
-        float, Meta(ge=0, description="how long an abstention lives; 0 does not cache it")
+        float,
+        Meta(ge=0, le=_YEAR_S, description="how long an abstention lives; 0 does not cache it"),
     ] = 60.0
     memory_entries: Annotated[
         int, Meta(ge=0, le=10_000_000, description="bound of the in-process tier")
     ] = 10_000
     memory_ttl_s: Annotated[
-        float, Meta(gt=0, description="lifetime in the in-process tier above Redis")
+        float, Meta(gt=0, le=_YEAR_S, description="lifetime in the in-process tier above Redis")
     ] = 600.0
     redis_timeout_s: Annotated[
         float, Meta(gt=0, le=1.0, description="all that Redis may cost a ticket")
     ] = 0.05
-    redis_connections: Annotated[int, Meta(ge=1, le=1_024)] = 32
+    redis_connections: Annotated[
+        int, Meta(ge=1, le=1_024, description="connections to Redis open at once")
+    ] = 32
     breaker_failures: Annotated[
         int, Meta(ge=1, description="failures in a row after which Redis is left alone")
     ] = 5
     breaker_probe_s: Annotated[
-        float, Meta(gt=0, description="pause between probes of a Redis that is left alone")
+        Seconds, Meta(description="pause between probes of a Redis that is left alone")
     ] = 1.0
 
 
 class Price(Section, frozen=True, kw_only=True):
     """Dollars per million tokens of one model (and service tier)."""
 
-    model: str
-    tier: str = "default"
+    model: Annotated[
+        str,
+        Meta(
+            min_length=1, description="as in a path's `price` or `model`; `ft:BASE` is a fine-tune"
+        ),
+    ]
+    tier: Annotated[str, Meta(description="service tier that the rates hold for")] = "default"
     input: Annotated[Decimal, Meta(description="input tokens")]
     output: Annotated[Decimal, Meta(description="output tokens")]
     cached_input: (
@@ -243,7 +254,9 @@ class Price(Section, frozen=True, kw_only=True):
 class Prices(Section, frozen=True, kw_only=True):
     """The price table. `as_of` says when somebody last compared it with the vendors' pages."""
 
-    as_of: Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+    as_of: Annotated[
+        str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}$", description="day of the last comparison")
+    ]
     models: tuple[Price, ...] = ()
 
 
@@ -257,7 +270,10 @@ class Claims(Section, frozen=True, kw_only=True):
     base_path: Annotated[Name, Meta(description="the path that savings are measured against")] = (
         "long"
     )
-    tickets_per_day: Annotated[int, Meta(ge=1)] = 50_000
+    tickets_per_day: Annotated[int, Meta(ge=1, description="claimed volume")] = 50_000
+    budget_usd_per_day: Annotated[
+        Decimal, Meta(description="spend on models that is planned for, alerts fire above; 0: none")
+    ] = Decimal(0)
 
 
 class Config(Section, frozen=True, kw_only=True):

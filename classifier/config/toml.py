@@ -14,6 +14,7 @@ from msgspec import inspect
 from classifier.errors import ConfigError
 
 _HEADER = re.compile(r"^\s*\[(\[)?\s*([^\]]+?)\s*\]")
+_TEXT = re.compile(r"\"{3}|'{3}")
 _KEY = re.compile(r"^\s*([\w.-]+|\"[^\"]+\")\s*=")
 Key = tuple[str | int, ...]
 T = TypeVar("T")
@@ -26,9 +27,14 @@ class Document:
         self.name = name
         try:
             self.tables: dict[str, Any] = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
+        except ValueError as error:  # also of an integer with thousands of digits
             raise ConfigError(f"{name}: not valid TOML: {error}") from error
+        except RecursionError as error:
+            raise ConfigError(f"{name}: not valid TOML: nested too deeply") from error
         self._places = {key: f"{name}:{line}" for key, line in _lines(text)}
+        for key, place in list(self._places.items()):  # `[a.b]` is also where `a` begins
+            for end in range(1, len(key)):
+                self._places.setdefault(key[:end], place)
 
     def where(self, key: Key) -> str:
         """`file:line` of the nearest line known for this key, for an error message."""
@@ -46,7 +52,11 @@ def _lines(text: str) -> Iterator[tuple[Key, int]]:
     """Key path -> line number, by a plain scan: exact for tables and for keys with a line of their own."""
     table: Key = ()
     counts: dict[Key, int] = {}
-    for number, line in enumerate(text.splitlines(), 1):
+    inside_text = False
+    for number, line in enumerate(text.split("\n"), 1):  # `splitlines` breaks at U+2028, too
+        was_inside, inside_text = inside_text, inside_text ^ (len(_TEXT.findall(line)) % 2 == 1)
+        if was_inside:
+            continue
         if header := _HEADER.match(line):
             table = _resolve(header[2], counts, is_array=bool(header[1]))
             yield table, number
@@ -77,7 +87,9 @@ def convert(document: Document, value: Any, kind: type[T], key: Key = ()) -> T:
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        message, _, path = str(error).partition(" - at `$")
+        message, _, path = str(error).partition(" - at `")
+        if path.startswith("key` in"):  # `key` in `$.paths`: one of the table's names
+            path += "[...]"
         culprit = key + _culprit(path, str(error), value, kind)
         raise ConfigError(f"{document.where(culprit)}: {dotted(culprit)}: {message}") from error
 
@@ -139,8 +151,8 @@ def _children(document: Document, value: Any, kind: inspect.Type, key: Key) -> I
             return [(None, value, inner) for inner in kinds]
         case inspect.StructType(fields=fields), dict():
             known = {field.encode_name: field.type for field in fields}
-            if unknown := next((name for name in value if name not in known), None):
-                _unknown_key(document, (*key, unknown), known)
+            if unknown := [name for name in value if name not in known]:
+                _unknown_key(document, (*key, unknown[0]), known)
             return [(name, inner_value, known[name]) for name, inner_value in value.items()]
         case inspect.DictType(value_type=inner), dict():
             return [(name, inner_value, inner) for name, inner_value in value.items()]

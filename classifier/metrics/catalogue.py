@@ -169,6 +169,12 @@ class Catalogue:
         )
         self.claim_savings = self._gauge("classifier_claim_savings_ratio", "Claimed saving.")
         self.claim_tickets = self._gauge("classifier_claim_tickets_per_day", "Claimed volume.")
+        self.claim_base = self._gauge(
+            "classifier_claim_base_path_info", "The path that savings are measured against.", ("path",)
+        )
+        self.budget = self._gauge(
+            "classifier_budget_dollars_per_day", "Spend on models that is planned for; 0: none set."
+        )
 
     def _counter(self, name: str, help_text: str, labels: tuple[str, ...] = ()) -> Counter:
         self.described.append(Described(name, "counter", labels, help_text))

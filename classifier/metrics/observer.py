@@ -108,6 +108,8 @@ class Metrics:
     def configured(self, assembly: Assembly) -> None:
         """A config went live: its claims, prices and versions become metrics."""
         c = self._c
+        if self._assembly is not None:
+            self._forget(set(self._assembly.paths) - set(assembly.paths))
         self._assembly = assembly
         c.config_info.clear()
         c.config_info.labels(assembly.version, assembly.taxonomy_version).set(1)
@@ -120,9 +122,23 @@ class Metrics:
             c.claim_latency.labels(claimed).set(claimed_s)
         c.claim_savings.set(claims.savings_ratio)
         c.claim_tickets.set(claims.tickets_per_day)
+        c.claim_base.clear()
+        c.claim_base.labels(claims.base_path).set(1)
+        c.budget.set(float(claims.budget_usd_per_day))
         for name, path in assembly.paths.items():
             c.price_known.labels(name).set(int(path.rate is not None))
             c.static_tokens.labels(name).set(path.static_tokens or 0)
+
+    def _forget(self, paths: set[str]) -> None:
+        """A path that is gone is neither up nor down: its last state must not alert for ever."""
+        for gauge in (
+            self._c.path_up,
+            self._c.simulated,
+            self._c.price_known,
+            self._c.static_tokens,
+        ):
+            for path in paths:
+                gauge.remove(path)
 
     def reloaded(self, outcome: str) -> None:
         self._c.reloads.labels(outcome).inc()

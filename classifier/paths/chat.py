@@ -8,7 +8,14 @@ import msgspec
 from msgspec import Struct
 
 from classifier.config.schema import Options
-from classifier.paths.wire import InputDetails, Tokens, decode
+from classifier.paths.wire import (
+    InputDetails,
+    Tokens,
+    decode,
+    garbage,
+    json_string,
+    refuse_keys,
+)
 from classifier.ports import RawReply
 from classifier.prompts import Prompt
 from classifier.records import Reply, Usage
@@ -25,19 +32,18 @@ class ChatCodec:
     def __init__(self, model: str, prompt: Prompt, options: Options, max_ticket_chars: int) -> None:
         self._prompt = prompt
         self._max_ticket_chars = max_ticket_chars
-        body = _fields(model, options) | {
-            "messages": [{"role": "system", "content": prompt.static}, {"role": "user"}]
-        }
-        body |= options.extra_body
-        head, tail = _split_at_user(body)
-        self._head, self._tail = head, tail
+        refuse_keys(options.extra_body, "messages", "stream")
+        fields = _fields(model, options) | options.extra_body
+        self._head, self._tail = _around_ticket(fields, prompt)
 
     def encode(self, ticket_text: str) -> bytes:
         message = self._prompt.ticket_message(ticket_text, self._max_ticket_chars)
-        return b"".join((self._head, msgspec.json.encode(message), self._tail))
+        return b"".join((self._head, json_string(message), self._tail))
 
     def decode(self, raw: RawReply) -> Reply:
         completion = decode(_decoder, raw)
+        if not completion.choices and completion.usage is None:
+            raise garbage(raw)  # any JSON object would do: nobody answered
         choice = completion.choices[0] if completion.choices else _Choice()
         message = choice.message or _Message()
         return Reply(
@@ -65,12 +71,11 @@ def _fields(model: str, options: Options) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _split_at_user(body: dict[str, Any]) -> tuple[bytes, bytes]:
+def _around_ticket(fields: dict[str, Any], prompt: Prompt) -> tuple[bytes, bytes]:
     """The request's bytes before and after the user message's content."""
-    messages = body.pop("messages")
-    start = msgspec.json.encode({**body, "messages": messages[:-1]})
-    user = b',{"role":"user","content":'
-    return start.removesuffix(b"]}") + user, b"}]}"
+    system = {"role": "system", "content": prompt.static}
+    start = msgspec.json.encode({**fields, "messages": [system]})
+    return start.removesuffix(b"]}") + b',{"role":"user","content":', b"}]}"
 
 
 # What is read of a completion; everything else is skipped without being built.

@@ -8,7 +8,14 @@ import msgspec
 from msgspec import Struct
 
 from classifier.config.schema import Options
-from classifier.paths.wire import InputDetails, Tokens, decode
+from classifier.paths.wire import (
+    InputDetails,
+    Tokens,
+    decode,
+    garbage,
+    json_string,
+    refuse_keys,
+)
 from classifier.ports import RawReply
 from classifier.prompts import Prompt
 from classifier.records import Reply, Usage
@@ -35,15 +42,18 @@ class DecisionsCodec:
     ) -> None:
         self._prompt = prompt
         self._max_ticket_chars = max_ticket_chars
+        refuse_keys(options.extra_body, "input", "questions")
         fields = _fields(model, prompt, options, taxonomy)
         self._head = msgspec.json.encode(fields).removesuffix(b"}") + b',"input":'
 
     def encode(self, ticket_text: str) -> bytes:
         message = self._prompt.ticket_message(ticket_text, self._max_ticket_chars)
-        return b"".join((self._head, msgspec.json.encode(message), b"}"))
+        return b"".join((self._head, json_string(message), b"}"))
 
     def decode(self, raw: RawReply) -> Reply:
         decision = decode(_decoder, raw)
+        if not decision.answers and decision.usage is None:
+            raise garbage(raw)  # any JSON object would do: nobody answered
         answer = decision.answers[0] if decision.answers else _Answer("refusal")
         text = answer.choice if isinstance(answer.choice, str) else None
         return Reply(

@@ -7,6 +7,10 @@ errors and URLs, and skips its per-call transform of typed parameters and its re
 from __future__ import annotations
 
 import asyncio
+import logging
+import math
+import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -15,6 +19,7 @@ import openai
 
 from classifier.config.schema import Endpoint as EndpointConfig
 from classifier.errors import AttemptFailed, FailureKind
+from classifier.logs import event
 from classifier.ports import RawReply
 
 MAX_REPLY_BYTES = 1_048_576
@@ -50,7 +55,7 @@ class OpenAIEndpoint:
                 )
         except TimeoutError as error:
             raise AttemptFailed("timeout", may_be_charged=True) from error
-        except openai.APIError as error:
+        except Exception as error:
             raise translate(error) from error
         simulated = SIMULATED_HEADER in response.headers
         if len(response.content) > MAX_REPLY_BYTES or response.status_code != httpx2.codes.OK:
@@ -67,7 +72,7 @@ class OpenAIEndpoint:
                 await self._client.get("/models", cast_to=httpx2.Response)
         except openai.APIStatusError:
             return True
-        except (openai.APIError, TimeoutError):
+        except Exception:  # noqa: BLE001 -- whatever it is, there is no server to be reached
             return False
         return True
 
@@ -75,19 +80,23 @@ class OpenAIEndpoint:
         await self._client.close()
 
 
-def translate(error: openai.APIError) -> AttemptFailed:
+def translate(error: Exception) -> AttemptFailed:
     """The SDK's errors in our words; its texts go no further, they may hold the request."""
     if isinstance(error, openai.APIStatusError):
         headers = error.response.headers
         return AttemptFailed(
             _status_kind(error),
-            retry_after_s=_retry_after_s(headers.get("retry-after-ms"), headers.get("retry-after")),
+            retry_after_s=_retry_after_s(headers),
             simulated=SIMULATED_HEADER in headers,
         )
     if isinstance(error, openai.APITimeoutError):
         return _connection_kind(error, otherwise="timeout")
     if isinstance(error, openai.APIConnectionError):
         return _connection_kind(error, otherwise="reset")
+    if not isinstance(error, openai.APIError):
+        # Not all errors of the libraries below reach us as the SDK's (pydantic/httpx2#854).
+        event(logging.WARNING, "endpoint.surprised", error=type(error).__name__)
+        return AttemptFailed("reset", may_be_charged=True)
     return AttemptFailed("garbage", may_be_charged=True)
 
 
@@ -96,6 +105,8 @@ def _connection_kind(error: openai.APIConnectionError, *, otherwise: FailureKind
     cause = error.__cause__
     if isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout):
         return AttemptFailed("connect")
+    if isinstance(cause, httpx2.DecodingError):
+        return AttemptFailed("garbage", may_be_charged=True)
     return AttemptFailed(otherwise, may_be_charged=True)
 
 
@@ -110,36 +121,48 @@ _KINDS: dict[int, FailureKind] = {
     422: "refused",
     429: "rate_limited",
 }
+# Vendor's help page on fine-tunes: an idle one answers 429 until it is loaded.
+_LOADING = re.compile(r"\bload(?:ed|ing)\b")
 
 
 def _status_kind(error: openai.APIStatusError) -> FailureKind:
     kind = _KINDS.get(error.status_code, "server_error")
     if kind != "rate_limited":
         return kind
-    if error.code == "insufficient_quota" or error.type == "insufficient_quota":
+    if "insufficient_quota" in (error.code, error.type):
         return "quota"
-    # Vendor's help page on fine-tunes: an idle one answers 429 until it is loaded.
-    return "loading" if "loaded" in str(error.message) else "rate_limited"
+    return "loading" if _LOADING.search(str(error.message)) else "rate_limited"
 
 
-def _retry_after_s(milliseconds: str | None, value: str | None) -> float | None:
+def _retry_after_s(headers: Mapping[str, str]) -> float | None:
     """`retry-after-ms`, or Retry-After in seconds or as a date (RFC 9110 §10.2.3)."""
+    value = headers.get("retry-after")
+    milliseconds = _number(headers.get("retry-after-ms"))
+    seconds = _number(value) if milliseconds is None else milliseconds / 1_000
+    if seconds is None and value is not None:
+        seconds = _seconds_until(value)
+    return None if seconds is None else max(0.0, seconds)
+
+
+def _number(value: str | None) -> float | None:
     try:
-        if milliseconds is not None:
-            return max(0.0, float(milliseconds) / 1_000)
-        return None if value is None else max(0.0, float(value))
-    except ValueError:
-        pass
-    try:
-        moment = parsedate_to_datetime(value or "")
+        number = float(value or "")
     except ValueError:
         return None
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+    return number if math.isfinite(number) else None
+
+
+def _seconds_until(date: str) -> float | None:
+    try:
+        moment = parsedate_to_datetime(date)
+    except ValueError:
+        return None
+    # "-0000" and no zone at all mean UTC here: the only zone that HTTP knows.
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return (moment - datetime.now(UTC)).total_seconds()
 
 
 def _server_time_s(response: httpx2.Response) -> float | None:
     """The vendor's own processing time, `openai-processing-ms`, where it is sent."""
-    try:
-        return float(response.headers["openai-processing-ms"]) / 1_000
-    except (KeyError, ValueError):
-        return None
+    milliseconds = _number(response.headers.get("openai-processing-ms"))
+    return None if milliseconds is None else max(0.0, milliseconds / 1_000)

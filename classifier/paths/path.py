@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -15,6 +16,8 @@ from classifier.pricing import PriceTable, Rate
 from classifier.prompts import Prompt
 from classifier.records import NO_COST, UNKNOWN_COST, Attempt, Reason, Reply, ReplyOutcome
 from classifier.taxonomy import LabelReader
+
+_LABEL = re.compile(r"[^\W_](?:.*[^\W_])?", re.DOTALL)  # from the first letter to the last
 
 
 class Reading(Struct, frozen=True):
@@ -113,19 +116,22 @@ def label_probability(
 ) -> float | None:
     """Probability of the label's own tokens: exp of the sum of their log probabilities.
 
-    Quotes, JSON and spaces around the label do not count. None when tokens and text disagree.
+    Quotes, punctuation, JSON and spaces around the label do not count, nor do tokens before and
+    after the text (reasoning, end marks). None when tokens and text disagree.
     """
-    start = text.find(label_text)
-    if start < 0 or not label_text:
+    label = _LABEL.search(label_text)
+    text_start = "".join(token for token, _ in token_logprobs).rfind(text)
+    if label is None or text_start < 0 or label.group() not in text:
         return None
-    end = start + len(label_text.rstrip())
+    start = text_start + text.rfind(label.group())
+    end = start + len(label.group())
     position = 0
     total = 0.0
     for token, logprob in token_logprobs:
         if position < end and position + len(token) > start:
             total += logprob
         position += len(token)
-    return _clamped(math.exp(min(0.0, total))) if position >= end else None
+    return _clamped(math.exp(min(0.0, total)))
 
 
 def _clamped(value: float | None) -> float | None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from classifier.config.schema import Endpoint as EndpointConfig
 from classifier.errors import ConfigError
 from classifier.paths.endpoint import OpenAIEndpoint
 from classifier.settings import read_secret
+
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110 §5.6.2
 
 
 class EndpointPool:
@@ -21,8 +25,9 @@ class EndpointPool:
         self._retired: list[OpenAIEndpoint] = []
 
     def open(self, name: str, config: EndpointConfig) -> OpenAIEndpoint:
-        """Raises ConfigError, with what to set, when the endpoint's key cannot be found."""
+        """Raises ConfigError, with what to set, for what could only fail at the first call."""
         key = api_key(name, config, self._environ)
+        _check(name, config, key)
         held = self._open.get(name)
         if held is not None and held[:2] == (config, key):
             return held[2]
@@ -34,9 +39,10 @@ class EndpointPool:
 
     async def close_retired(self, after_s: float) -> None:
         """Closes what the last reload replaced, once the tickets under way are done with it."""
-        retired, self._retired = self._retired, []
+        retired = tuple(self._retired)
         if retired:
             await asyncio.sleep(after_s)
+            self._retired = [endpoint for endpoint in self._retired if endpoint not in retired]
             await asyncio.gather(*(endpoint.aclose() for endpoint in retired))
 
     async def aclose(self) -> None:
@@ -57,3 +63,26 @@ def api_key(name: str, config: EndpointConfig, environ: Mapping[str, str]) -> st
             f"[endpoints.{name}]; to try the service without a key: classifier demo"
         )
     return key
+
+
+def _check(name: str, config: EndpointConfig, key: str) -> None:
+    """Raises ConfigError for a URL that leads nowhere and for what cannot stand in a header."""
+    where = f"endpoint {name!r}"
+    try:
+        parts = urlsplit(config.base_url)
+        leads_somewhere = bool(parts.hostname) and parts.port != 0 and config.base_url.isprintable()
+    except ValueError as error:
+        raise ConfigError(f"{where}: base_url {config.base_url!r}: {error}") from None
+    if not leads_somewhere:
+        raise ConfigError(f"{where}: base_url {config.base_url!r} names no server")
+    if not _is_printable(key):
+        raise ConfigError(f"{where}: its key holds characters that no key has; is it complete?")
+    for header, value in config.headers.items():
+        if not _TOKEN.fullmatch(header) or not _is_printable(value):
+            raise ConfigError(
+                f"{where}: header {header!r} holds characters that no header can have"
+            )
+
+
+def _is_printable(value: str) -> bool:
+    return value.isascii() and value.isprintable()

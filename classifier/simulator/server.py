@@ -48,14 +48,20 @@ _SAME_HEADERS: Headers = (
 
 
 def build(
-    config: SimulatorConfig, taxonomy: Taxonomy, training: Sequence[Row] = (), seed: int = 0
+    config: SimulatorConfig,
+    taxonomy: Taxonomy,
+    training: Sequence[Row] = (),
+    seed: int = 0,
+    *,
+    knowledge: Sequence[Row] = (),
 ) -> Simulator:
-    """Trains the readers, then assembles; `training` holds (text, label).
+    """Trains the readers, then assembles; `training` and `knowledge` hold (text, label).
 
+    `knowledge` is what every model knows of the world's tickets, `training` what a fine-tune saw.
     Takes 1 to 4 s. Raises ConfigError without the `simulator` extra, and for a training label
     that the taxonomy does not have.
     """
-    return assemble(config, taxonomy, _readers(config, taxonomy, training), seed)
+    return assemble(config, taxonomy, _readers(config, taxonomy, training, knowledge), seed)
 
 
 def assemble(
@@ -74,13 +80,16 @@ def assemble(
 
 
 def _readers(
-    config: SimulatorConfig, taxonomy: Taxonomy, training: Sequence[Row]
+    config: SimulatorConfig, taxonomy: Taxonomy, training: Sequence[Row], knowledge: Sequence[Row]
 ) -> dict[Skill, Reader]:
     """A reader for each skill that is asked for."""
     require(*NEEDED)
     from classifier.simulator.training import train  # noqa: PLC0415 (needs the optional libraries)
 
-    learned: dict[Skill, Sequence[Row]] = {"examples": (), "tickets": training}
+    learned: dict[Skill, Sequence[Row]] = {
+        "examples": knowledge,
+        "tickets": [*knowledge, *training],
+    }
     used = {model.reads for model in config.models}
     return {skill: train(taxonomy, rows) for skill, rows in learned.items() if skill in used}
 

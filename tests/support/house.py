@@ -11,6 +11,7 @@ import httpx2
 
 from classifier.app import create_app
 from classifier.settings import read_settings
+from tests.support.contract import Contract, contract_of
 from tests.support.redis_server import free_port
 from tests.support.upstream import served
 
@@ -83,9 +84,11 @@ def write_config(folder: Path, short_url: str, long_url: str, more: str = "") ->
 class Service:
     """A running service: its address, a client, and its metrics as a mapping."""
 
-    def __init__(self, url: str, client: httpx2.AsyncClient) -> None:
+    def __init__(self, url: str, client: httpx2.AsyncClient, contract: Contract) -> None:
         self.url = url
+        self.port = int(url.rsplit(":", 1)[1])
         self.client = client
+        self.contract = contract
 
     async def classify(
         self, body: str, headers: dict[str, str] | None = None, **query: str
@@ -113,10 +116,18 @@ class Service:
 
 @asynccontextmanager
 async def service(config: Path, environ: dict[str, Any] | None = None) -> AsyncIterator[Service]:
-    """`create_app` as in production, on a free port; ends with everything closed."""
+    """`create_app` as in production, on a free port; ends with everything closed.
+
+    Every JSON answer that the client receives is held against the OpenAPI document.
+    """
     port = free_port()
     variables = {"CLASSIFIER_CONFIG": str(config), "CLASSIFIER_PORT": str(port), **(environ or {})}
     app = create_app(read_settings(variables), variables)
     url = f"http://127.0.0.1:{port}"
-    async with served(app, port), httpx2.AsyncClient(base_url=url, timeout=30) as client:
-        yield Service(url, client)
+    contract = contract_of(app)
+    hooks = {"response": [contract.hold]}
+    async with (
+        served(app, port),
+        httpx2.AsyncClient(base_url=url, timeout=30, event_hooks=hooks) as client,
+    ):
+        yield Service(url, client, contract)

@@ -53,18 +53,21 @@ class FaultProxy:
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        try:
+        task = asyncio.create_task(self._forward(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: writer.close())  # also when it never began
+
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError, asyncio.CancelledError):
             there = await asyncio.open_connection("127.0.0.1", self.target_port)
-        except OSError:
-            writer.close()
-            return
-        pumps = [
-            asyncio.create_task(self._pump(reader, there[1], writer, answers=False)),
-            asyncio.create_task(self._pump(there[0], writer, there[1], answers=True)),
-        ]
-        for pump in pumps:
-            self._tasks.add(pump)
-            pump.add_done_callback(self._tasks.discard)
+            try:
+                await asyncio.gather(
+                    self._pump(reader, there[1], writer, answers=False),
+                    self._pump(there[0], writer, there[1], answers=True),
+                )
+            finally:
+                there[1].close()
 
     async def _pump(
         self,
@@ -88,12 +91,11 @@ class FaultProxy:
                     break
                 sink.write(data)
                 await sink.drain()
-        except (ConnectionError, asyncio.CancelledError):
+        except ConnectionError:
             pass
         finally:
             for writer in (sink, other):
-                with suppress(Exception):
-                    writer.close()
+                writer.close()
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:

@@ -1,0 +1,174 @@
+"""Who may ask for a label: bearer keys, and no door that stands open by mistake."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from classifier.api.auth import Door
+from classifier.app import create_app
+from classifier.errors import ConfigError
+from classifier.settings import read_settings
+from tests.support.contract import assert_problem
+from tests.support.house import Service, service, write_config
+from tests.support.logged import logged
+from tests.support.raw import exchange, request
+from tests.support.upstream import Upstream
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+FIRST, SECOND = "first-key-0123456789", "schlüssel-0123456789"
+KEYS = {"CLASSIFIER_AUTH": "bearer", "CLASSIFIER_API_KEYS": f"{FIRST},\n{SECOND}"}
+NOWHERE = "http://127.0.0.1:9/v1"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def locked_house(
+    models: tuple[Upstream, Upstream], tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Service]:
+    """The service with two keys, one of them not ASCII."""
+    config = write_config(tmp_path_factory.mktemp("locked"), models[0].url, models[1].url)
+    async with service(config, KEYS) as running:
+        yield running
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        f"Bearer {FIRST}".encode(),
+        f"bearer {FIRST}".encode(),
+        f"BEARER   {FIRST}".encode(),
+        f"Bearer {SECOND}".encode(),
+    ],
+)
+async def test_every_key_opens(locked_house: Service, header: bytes) -> None:
+    """Each configured key is let in, however the scheme is written."""
+    answer = await exchange(
+        locked_house.port,
+        request(
+            "/classify",
+            b'{"body":"x"}',
+            b"Content-Type: application/json",
+            b"Authorization: " + header,
+        ),
+    )
+    assert answer.status == 200
+
+
+REFUSED = {
+    "no_header": b"",
+    "empty": b"Authorization: ",
+    "scheme_only": b"Authorization: Bearer",
+    "no_scheme": f"Authorization: {FIRST}".encode(),
+    "other_scheme": f"Authorization: Basic {FIRST}".encode(),
+    "wrong_key": b"Authorization: Bearer another-key-0123456789",
+    "beginning_of_a_key": f"Authorization: Bearer {FIRST[:-1]}".encode(),
+    "key_and_more": f"Authorization: Bearer {FIRST} x".encode(),
+    "both_keys": f"Authorization: Bearer {FIRST},{SECOND}".encode(),
+    "other_case": f"Authorization: Bearer {FIRST.upper()}".encode(),
+    "other_encoding": f"Authorization: Bearer {SECOND}".encode("latin-1"),
+    "no_text": b"Authorization: Bearer \xff\xfe\x80\xa0",
+    "no_text_as_scheme": b"Authorization: \xe9\xff",
+    "key_in_the_wrong_header": f"X-Api-Key: {FIRST}".encode(),
+    "long": b"Authorization: Bearer " + b"k" * 30_000,
+}
+
+
+@pytest.mark.parametrize("header", REFUSED.values(), ids=REFUSED)
+@pytest.mark.parametrize("target", ["/classify", "/classify/batch"])
+async def test_other_headers_stay_outside(
+    locked_house: Service, models: tuple[Upstream, Upstream], target: str, header: bytes
+) -> None:
+    """Without a valid key: 401, what to send, and no call to a model."""
+    asked = len(models[0].calls)
+    headers = (b"Content-Type: application/json", *([header] if header else []))
+    answer = await exchange(locked_house.port, request(target, b'{"body":"x"}', *headers))
+    assert answer.status == 401
+    assert answer.headers["www-authenticate"] == "Bearer"
+    assert answer.headers["content-type"] == "application/problem+json"
+    locked_house.contract.check("POST", target, 401, answer.body)
+    assert len(models[0].calls) == asked
+
+
+async def test_key_comes_before_everything_else(locked_house: Service) -> None:
+    """Who has no key learns nothing about bodies, parameters and paths."""
+    for target in ("/classify", "/classify?path=nope", "/classify?foo=1", "/classify/batch"):
+        answer = await locked_house.client.post(target, content=b"{")
+        assert_problem(answer, 401, "not-authenticated", "Authorization: Bearer")
+
+
+@pytest.mark.parametrize("target", ["/healthz", "/readyz", "/metrics", "/schema"])
+async def test_ops_doors_stay_open(locked_house: Service, target: str) -> None:
+    """Probes and scrapes need no key."""
+    assert (await locked_house.client.get(target)).status_code == 200
+
+
+async def test_keys_are_never_shown(models: tuple[Upstream, Upstream], tmp_path: Path) -> None:
+    """No key, right or wrong, in a log line, a problem, a metric or a repr."""
+    shown = []
+    config = write_config(tmp_path, models[0].url, models[1].url)
+    with logged() as log:
+        async with service(config, KEYS) as house:
+            for key in (FIRST, "wrong-key-0123456789"):
+                headers = {"Authorization": f"Bearer {key}"}
+                for body in (b'{"body":"x"}', b"{"):
+                    answer = await house.client.post("/classify", content=body, headers=headers)
+                    shown.append(answer.text)
+            shown.append((await house.client.get("/metrics")).text)
+            shown.append((await house.client.get("/schema/openapi.json")).text)
+    settings = read_settings(KEYS)
+    shown += [repr(settings), str(settings), repr(vars(Door("bearer", (FIRST, SECOND), "::")))]
+    shown.append(log.getvalue())
+    assert "ticket.failed" in log.getvalue()
+    for key in (FIRST, SECOND, "wrong-key"):
+        assert key not in "".join(shown)
+
+
+def _app(folder: Path, **environ: str) -> None:
+    config = write_config(folder, NOWHERE, NOWHERE)
+    variables = {"CLASSIFIER_CONFIG": str(config)} | {
+        f"CLASSIFIER_{name.upper()}": value for name, value in environ.items()
+    }
+    create_app(read_settings(variables), variables)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
+async def test_no_auth_is_allowed_on_loopback(tmp_path: Path, host: str) -> None:
+    """`auth = "none"` starts where only this machine can knock."""
+    _app(tmp_path, auth="none", host=host)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.7", "fd00::1", "example.org", ""])  # noqa: S104
+async def test_no_auth_is_refused_elsewhere(tmp_path: Path, host: str) -> None:
+    """On any other address it does not start, and says what to set."""
+    with pytest.raises(ConfigError, match=r"CLASSIFIER_AUTH=bearer and CLASSIFIER_API_KEYS") as no:
+        _app(tmp_path, auth="none", host=host)
+    assert f"refused on {host}" in str(no.value)
+
+
+@pytest.mark.parametrize("keys", ["", " , \n"])
+async def test_bearer_without_keys_is_refused(tmp_path: Path, keys: str) -> None:
+    """A door with a lock and no key does not start, and says what to set."""
+    with pytest.raises(
+        ConfigError, match=r"set CLASSIFIER_API_KEYS \(or CLASSIFIER_API_KEYS_FILE\)"
+    ):
+        _app(tmp_path, auth="bearer", api_keys=keys)
+
+
+async def test_environment_overrides_the_file(tmp_path: Path) -> None:
+    """CLASSIFIER_AUTH=bearer locks a config that says `none`."""
+    with pytest.raises(ConfigError, match='auth = "bearer" needs keys'):
+        _app(tmp_path, auth="bearer", host="127.0.0.1")
+
+
+async def test_keys_can_be_mounted(models: tuple[Upstream, Upstream], tmp_path: Path) -> None:
+    """Keys from a file, one a line, work like those from the variable."""
+    (tmp_path / "keys").write_text(f"{FIRST}\n{SECOND}\n")
+    config = write_config(tmp_path, models[0].url, models[1].url)
+    environ = {"CLASSIFIER_AUTH": "bearer", "CLASSIFIER_API_KEYS_FILE": str(tmp_path / "keys")}
+    async with service(config, environ) as house:
+        opened = await house.classify("x", {"Authorization": f"Bearer {FIRST}"})
+        shut = await house.classify("x", {"Authorization": f"Bearer {FIRST}x"})
+    assert (opened.status_code, shut.status_code) == (200, 401)
