@@ -15,6 +15,7 @@ from typing import Any
 from litestar import Litestar
 
 from classifier.api.auth import Door
+from classifier.api.console import console_doors
 from classifier.api.context import stamp
 from classifier.api.docs import openapi_config
 from classifier.api.ops import ops_doors
@@ -30,7 +31,9 @@ from classifier.logs import event
 from classifier.metrics import Metrics
 from classifier.paths.pool import EndpointPool
 from classifier.pipeline import Pipeline
-from classifier.records import Attempt
+from classifier.recent import Recent
+from classifier.records import Attempt, Classification
+from classifier.records import Door as Entrance
 from classifier.reload import Reloader
 from classifier.settings import Settings, api_keys
 
@@ -123,24 +126,35 @@ class House:
 
 
 class _Observer(Metrics):
-    """Metrics that also let the health of a path be judged by its attempts."""
+    """Metrics, and what else lives from the same events: a path's health, the console's window."""
 
     health: Health
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.recent = Recent()
 
     def attempted(self, attempt: Attempt) -> None:
         super().attempted(attempt)
         self.health.attempted(attempt)
+        self.recent.attempted(attempt)
+
+    def classified(self, classification: Classification, door: Entrance) -> None:
+        super().classified(classification, door)
+        self.recent.classified(classification)
 
 
 def create_app(settings: Settings, environ: Mapping[str, str]) -> Litestar:
     """The service. Raises ConfigError, with what to do, before anything is opened."""
     house = House(settings, environ)
     auth = settings.auth or house.assembly.config.server.auth
+    console = house.assembly.config.server.console
     door = Door(auth, api_keys(settings), settings.host)
     return Litestar(
         route_handlers=[
             *ticket_doors(house.pipeline, door, log_tickets=settings.log_tickets),
             *ops_doors(house.health, house.metrics),
+            *(console_doors(house.health, house.metrics.recent, door) if console else []),
         ],
         lifespan=[house.live],
         exception_handlers=handlers(),

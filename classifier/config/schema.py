@@ -42,6 +42,9 @@ class Server(Section, frozen=True, kw_only=True):
     batch_concurrency: Annotated[
         int, Meta(ge=1, le=256, description="tickets of one batch that are asked side by side")
     ] = 16
+    console: Annotated[
+        bool, Meta(description="whether `/` serves the console; its state wants a key like a ticket")
+    ] = True
     allow_forced_path: Annotated[
         bool, Meta(description="whether `?path=NAME` may force a path past the routes")
     ] = True

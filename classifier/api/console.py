@@ -1,0 +1,139 @@
+"""The console: one self-contained page at `/`, and the state that it shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from litestar import MediaType, Request, Response, get
+from litestar.handlers import HTTPRouteHandler
+from msgspec import Struct
+
+from classifier import __version__
+from classifier.api.auth import Door
+from classifier.assembly import Assembly
+from classifier.health import Health
+from classifier.money import usd
+from classifier.paths.path import Path as ModelPath
+from classifier.recent import Recent, Window
+
+_PAGE = Path(__file__).parent / "console.html"
+# Everything comes from the page itself: injected markup could load nothing and send nothing.
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
+
+
+class PathState(Struct):
+    """One path: what it is, whether it is up, and its last answers against the claim."""
+
+    name: str
+    kind: str
+    model: str
+    up: bool
+    price_known: bool
+    prompt_tokens: int | None
+    claimed_ms: float | None
+    tickets: int
+    p50_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+    usd_per_1000: str | None
+    simulated: bool
+
+
+class State(Struct):
+    """All that the console shows. Money as decimal strings; today is the UTC day of this process."""
+
+    version: str
+    simulated: bool
+    paths: list[PathState]
+    tickets_today: int
+    cost_today_usd: str
+    tickets_per_day: int
+    projected_day_usd: str | None
+    claimed_savings: float
+    base_path: str
+    cache: str
+    config: str
+    config_version: str
+    taxonomy: str
+    labels: int
+    prices_as_of: str
+
+
+def console_doors(health: Health, recent: Recent, door: Door) -> list[HTTPRouteHandler]:
+    """The page is open, it holds nothing; what it shows wants the key that tickets want."""
+
+    @get("/", media_type=MediaType.HTML, include_in_schema=False)
+    async def console() -> Response[bytes]:
+        headers = {"Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff"}
+        return Response(_PAGE.read_bytes(), media_type=MediaType.HTML, headers=headers)
+
+    @get("/console/state", summary="What the console shows", tags=["operations"])
+    async def console_state(request: Request[Any, Any, Any]) -> State:
+        """Paths, latency against the claims, money, cache and config; wants a key like a ticket."""
+        door.check(request)
+        return state(health, recent)
+
+    return [console, console_state]
+
+
+def state(health: Health, recent: Recent) -> State:
+    assembly = health.assembly
+    config = assembly.config
+    paths = [_path_state(path, health, recent) for path in assembly.paths.values()]
+    return State(
+        version=__version__,
+        simulated=any(path.simulated for path in paths),
+        paths=paths,
+        tickets_today=recent.tickets_today,
+        cost_today_usd=usd(recent.nanodollars_today),
+        tickets_per_day=config.claims.tickets_per_day,
+        projected_day_usd=_projected(recent, config.claims.tickets_per_day),
+        claimed_savings=config.claims.savings_ratio,
+        base_path=config.claims.base_path,
+        cache=health.cache() if config.cache.enabled else "off",
+        config=health.config(),
+        config_version=assembly.version,
+        taxonomy=assembly.taxonomy_version,
+        labels=len(assembly.taxonomy.labels),
+        prices_as_of=assembly.prices.as_of,
+    )
+
+
+def _path_state(path: ModelPath, health: Health, recent: Recent) -> PathState:
+    window = recent.windows.get(path.name) or Window()
+    return PathState(
+        name=path.name,
+        kind=path.config.kind,
+        model=path.config.model,
+        up=health.paths().get(path.name) == "up",
+        price_known=path.rate is not None,
+        prompt_tokens=path.static_tokens,
+        claimed_ms=_claimed_ms(health.assembly, path.name),
+        tickets=len(window.latencies_ms),
+        p50_ms=_rounded(window.percentile_ms(50)),
+        p95_ms=_rounded(window.percentile_ms(95)),
+        p99_ms=_rounded(window.percentile_ms(99)),
+        usd_per_1000=_per_tickets(window.nanodollars_per_ticket(), 1_000),
+        simulated=window.simulated,
+    )
+
+
+def _claimed_ms(assembly: Assembly, name: str) -> float | None:
+    claimed_s = assembly.config.claims.latency_s.get(name)
+    return None if claimed_s is None else claimed_s * 1_000
+
+
+def _rounded(milliseconds: float | None) -> float | None:
+    return None if milliseconds is None else round(milliseconds, 1)
+
+
+def _per_tickets(nanodollars: float | None, tickets: int) -> str | None:
+    return None if nanodollars is None else usd(round(nanodollars * tickets))
+
+
+def _projected(recent: Recent, tickets_per_day: int) -> str | None:
+    """Today's cost per answered ticket, cached ones included, times the day's tickets."""
+    if not recent.tickets_today:
+        return None
+    return _per_tickets(recent.nanodollars_today / recent.tickets_today, tickets_per_day)
