@@ -104,5 +104,4 @@ def _from_json(text: str) -> str:
 
 def _bare(text: str) -> str:
     """Case, quotes, spaces, punctuation and ways to write an accent do not tell labels apart."""
-    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-    return _DECORATION.sub(" ", folded).strip()
+    return _DECORATION.sub(" ", unicodedata.normalize("NFKC", text.casefold())).strip()

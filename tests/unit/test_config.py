@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import inspect
 
@@ -227,6 +227,14 @@ def test_wrong_value_names_line_and_key(
 def test_what_must_be_there_is_missed(tmp_path: Path, old: str, new: str, message: str) -> None:
     """What is missing, or is there twice, is named with its table."""
     assert refusal(tmp_path, BASE.replace(old, new, 1)) == message
+
+
+def test_first_of_two_faults_is_named(tmp_path: Path) -> None:
+    """A second fault elsewhere does not lead away from the first."""
+    without_prices = BASE[: BASE.index("[prices]")]
+    assert refusal(tmp_path, f"{without_prices}{PATH_B}retries = 4") == (
+        "c.toml:19: paths.b.retries: Expected `int` <= 3"
+    )
 
 
 def test_escalation_may_be_a_table_or_several(tmp_path: Path) -> None:
@@ -472,7 +480,7 @@ VALUES = st.recursive(
         st.lists(inner, max_size=3)
         | st.dictionaries(st.text(max_size=5) | st.sampled_from(["name", "to", "path"]), inner)
     ),
-    max_leaves=8,
+    max_leaves=4,
 )
 
 
@@ -508,7 +516,12 @@ latency_s = { short = 0.1 }
 )
 
 
-@given(st.dictionaries(st.text(max_size=5) | st.sampled_from(Config.__struct_fields__), VALUES))
+@settings(max_examples=60)
+@given(
+    st.dictionaries(
+        st.text(max_size=5) | st.sampled_from(Config.__struct_fields__), VALUES, max_size=4
+    )
+)
 def test_any_tables_are_a_config_or_a_config_error(tables: dict[str, Any]) -> None:
     """Whatever TOML can say, reading it never fails in another way."""
     try:

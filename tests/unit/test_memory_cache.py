@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from msgspec import structs
@@ -147,4 +148,5 @@ class Model(RuleBasedStateMachine):
 
 
 TestCacheIsItsModel = Model.TestCase
+TestCacheIsItsModel.settings = settings(max_examples=40)  # of 50 steps each: 0.5 s
 TestCacheIsItsModel.__doc__ = "Whatever is put, looked up and waited for, cache and list agree."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 from pathlib import Path
 
@@ -10,12 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from classifier.cli import prompt as prompt_command
 from classifier.config.load import SHIPPED, load
 from classifier.errors import ConfigError
 from classifier.prompts import DIVIDER, Prompt, head_and_tail, render
 from classifier.taxonomy import Label, Taxonomy
-from classifier.tokens import CACHE_THRESHOLD_TOKENS, count_static, tokenizer
+from classifier.tokens import CACHE_THRESHOLD_TOKENS, count_static, static_text, tokenizer
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "prompts"
 TAXONOMY = Taxonomy(
@@ -184,24 +182,34 @@ def test_cut_ticket_is_never_longer_than_allowed(text: str, max_chars: int) -> N
     )
 
 
+def shipped(path: str) -> tuple[str, Prompt, Taxonomy]:
+    """A shipped path's backend kind, its prompt and the taxonomy in it."""
+    loaded = load(SHIPPED / "classifier.toml", {})
+    config, taxonomy = loaded.config.paths[path], loaded.config.taxonomy
+    return (
+        config.kind,
+        render(config.prompt, loaded.prompt_texts[config.prompt], taxonomy),
+        taxonomy,
+    )
+
+
 @pytest.mark.parametrize(("path", "least", "most"), [("short", 40, 60), ("long", 700, 1_023)])
 def test_shipped_prompts_have_the_claimed_size(path: str, least: int, most: int) -> None:
     """About 50 tokens against about 800, both below the size from which a vendor caches."""
     if tokenizer() is None:
         pytest.skip("the `tokens` extra is not installed")
-    loaded = load(SHIPPED / "classifier.toml", {})
-    file = loaded.config.paths[path].prompt
-    prompt = render(file, loaded.prompt_texts[file], loaded.config.taxonomy)
-    tokens = count_static("chat", prompt, loaded.config.taxonomy)
+    tokens = count_static(*shipped(path))
     assert tokens is not None
     assert least <= tokens <= most < CACHE_THRESHOLD_TOKENS
 
 
 @pytest.mark.parametrize("path", ["short", "long", "decide"])
-def test_shipped_prompts_read_as_reviewed(path: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_shipped_prompts_read_as_reviewed(path: str) -> None:
     """What a model gets to read does not change by accident."""
-    prompt_command.run(argparse.Namespace(path=path, config=None), {})
+    kind, prompt, taxonomy = shipped(path)
+    ticket = prompt.ticket_message("(the ticket)", 100)
+    text = f"{static_text(kind, prompt, taxonomy)}\n{DIVIDER}\n{ticket}\n"
     again = f"python3 dev run prompt {path} > tests/golden/prompts/{path}.txt"
-    assert capsys.readouterr().out == (GOLDEN / f"{path}.txt").read_text(encoding="utf-8"), (
+    assert text == (GOLDEN / f"{path}.txt").read_text(encoding="utf-8"), (
         f"the prompt of path {path!r} reads differently now; if that is meant: {again}"
     )
