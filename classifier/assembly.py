@@ -40,7 +40,7 @@ class Assembly:
         self.paths: Mapping[str, Path] = {
             name: self._path(name, config) for name, config in self.config.paths.items()
         }
-        self._plan_fingerprints: dict[tuple[object, ...], str] = {}
+        self._plan_fingerprints: dict[tuple[str, str], str] = {}
 
     def plan(self, ticket: Ticket, sticky_id: str, forced: str | None) -> Plan:
         """Raises NotFound for a forced path that does not exist."""
@@ -52,7 +52,7 @@ class Assembly:
 
     def plan_fingerprint(self, plan: Plan) -> str:
         """Names all that can change this plan's answer: taxonomy, prompts, models, parameters."""
-        key = (plan.path, plan.escalate, plan.fallback)
+        key = (plan.route, plan.path)
         if key not in self._plan_fingerprints:
             names = [plan.path, *(step.to for step in plan.escalate), *plan.fallback]
             paths = [(name, self._path_fingerprint(name)) for name in names]
@@ -123,6 +123,7 @@ class Assembly:
         return fingerprint(
             config.kind,
             endpoint.base_url,
+            endpoint.headers,
             config.model,
             prompt,
             config.options,

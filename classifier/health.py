@@ -36,7 +36,7 @@ class Health:
 
     @property
     def ready(self) -> bool:
-        return any(self._is_up(name) for name in self.assembly.paths)
+        return any(self._is_up(name) for name in self.assembly.router.answering)
 
     def paths(self) -> dict[str, str]:
         return {name: "up" if self._is_up(name) else "down" for name in self.assembly.paths}

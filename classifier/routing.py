@@ -36,6 +36,11 @@ class Router:
             _check(route, paths)
         _refuse_doubles([FORCED, *(route.name for route in self._routes)])
 
+    @property
+    def answering(self) -> frozenset[str]:
+        """Every path that some route's plan may answer by; shadows and unrouted paths do not count."""
+        return frozenset(name for route in self._routes for name in _answering(route))
+
     def choose(self, ticket: Ticket, sticky_id: str) -> Plan:
         """The plan of the first route that matches; one without `when`, or the default, always does.
 
@@ -67,12 +72,18 @@ def position(sticky_id: str, salt: str) -> float:
 def _matches(route: Route, ticket: Ticket, sticky_id: str) -> bool:
     when = route.when
     return (
-        _in(ticket.language, when.languages)
+        _speaks(ticket.language, when.languages)
         and _in(ticket.channel, when.channels)
         and (not when.tags or not set(when.tags).isdisjoint(ticket.tags))
         and _size_fits(ticket, when)
         and (when.share >= 1.0 or position(sticky_id, f"when:{route.name}") < when.share)
     )
+
+
+def _speaks(language: str | None, allowed: tuple[str, ...]) -> bool:
+    """`en` takes `en-US` too (RFC 4647 §3.3.1); `en-US` takes only itself."""
+    primary = None if language is None else language.partition("-")[0]
+    return _in(language, allowed) or _in(primary, allowed)
 
 
 def _in(value: str | None, allowed: tuple[str, ...]) -> bool:
@@ -94,6 +105,11 @@ def _plan(route: Route, sticky_id: str) -> Plan:
         route.fallback,
         shadow.path if shadow and asked else None,
     )
+
+
+def _answering(route: Route) -> list[str]:
+    first = [route.path] if route.path else list(route.split)
+    return [*first, *(step.to for step in _steps(route)), *route.fallback]
 
 
 def _split(route: Route, sticky_id: str) -> str:
@@ -119,7 +135,7 @@ def _check(route: Route, paths: Collection[str]) -> None:
     first = [route.path] if route.path else list(route.split)
     steps = [step.to for step in _steps(route)]
     shadow = [route.shadow.path] if route.shadow else []
-    for name in [*first, *steps, *route.fallback, *shadow]:
+    for name in [*_answering(route), *shadow]:
         if name not in paths:
             raise ConfigError(f"{where}: unknown path {name!r}; there are: {', '.join(paths)}")
     _refuse_repeats(f"{where}: escalation loop", [*first[: bool(route.path)], *steps])

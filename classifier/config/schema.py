@@ -43,7 +43,8 @@ class Server(Section, frozen=True, kw_only=True):
         int, Meta(ge=1, le=256, description="tickets of one batch that are asked side by side")
     ] = 16
     console: Annotated[
-        bool, Meta(description="whether `/` serves the console; its state wants a key like a ticket")
+        bool,
+        Meta(description="whether `/` serves the console; its state wants a key like a ticket"),
     ] = True
     allow_forced_path: Annotated[
         bool, Meta(description="whether `?path=NAME` may force a path past the routes")
@@ -150,7 +151,8 @@ class When(Section, frozen=True, kw_only=True):
     """Conditions of a route; all that are set must hold."""
 
     languages: Annotated[
-        tuple[str, ...], Meta(description="the ticket's language is one of these")
+        tuple[str, ...],
+        Meta(description="the ticket's language is one of these; `en` takes `en-US` too"),
     ] = ()
     channels: Annotated[
         tuple[str, ...], Meta(description="the ticket's channel is one of these")

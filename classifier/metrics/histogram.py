@@ -2,7 +2,7 @@
 
 prometheus_client formats every bucket line anew at each scrape; with the 42 bounds that it takes
 to tell 100 ms from 130 ms that stalls the event loop for tens of milliseconds. Here the lines'
-fixed parts are made once per series; `benchmarks` in DECISIONS.md has the figures.
+fixed parts are made once per series; DECISIONS.md 7 has the figures.
 """
 
 from __future__ import annotations

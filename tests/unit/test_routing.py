@@ -266,3 +266,16 @@ def test_route_for_all_may_be_called_default() -> None:
     """A route that takes every ticket takes the built-in one's place, and may take its name."""
     found = router({"name": "default", "path": "decide"})
     assert found.choose(TICKET, "1") == Plan("default", "decide")
+
+
+def test_only_routed_paths_can_answer() -> None:
+    """Readiness asks the paths that a plan may answer by: no shadow, no path without a route."""
+    route = {
+        "name": "all",
+        "path": "short",
+        "escalate": {"to": "mid"},
+        "fallback": ["long"],
+        "shadow": {"path": "beside"},
+    }
+    routed = router(route, paths=("short", "mid", "long", "beside", "unrouted"))
+    assert routed.answering == {"short", "mid", "long"}
