@@ -18,6 +18,7 @@ from classifier.errors import Malformed, TooLarge, Unprocessable, WrongMediaType
 from classifier.records import Ticket
 
 _FIELDS = [field.name for field in msgspec.structs.fields(Ticket)]
+_MIN_BODY_S = 1.0  # a ticket's own time budget may be shorter than its body's way here
 _decode = msgspec.json.Decoder(Ticket).decode
 
 
@@ -54,23 +55,23 @@ async def chunks(request: Request[Any, Any, Any], max_bytes: int) -> AsyncIterat
             raise _too_large(max_bytes)
         yield chunk
         if not message.get("more_body", False):
-            return
+            break
+    if not received and "upgrade" in request.headers:
+        # https://github.com/Kludex/uvicorn/issues/2722: every Java HttpClient offers h2c by default
+        raise Malformed("send no Upgrade header, the body gets lost (Java: set HTTP_1_1)")
 
 
 async def read_all(request: Request[Any, Any, Any], max_bytes: int, timeout_s: float) -> bytes:
     """The whole body. A client that announces more than it sends is not waited for for ever."""
     check_size(request, max_bytes)
+    timeout_s = max(timeout_s, _MIN_BODY_S)
     try:
         async with asyncio.timeout(timeout_s):
-            data = b"".join([chunk async for chunk in chunks(request, max_bytes)])
+            return b"".join([chunk async for chunk in chunks(request, max_bytes)])
     except TimeoutError:
         raise Malformed(
             f"the body was not complete after {timeout_s:g} s; check Content-Length"
         ) from None
-    if not data and "upgrade" in request.headers:
-        # https://github.com/Kludex/uvicorn/issues/2722: every Java HttpClient offers h2c by default
-        raise Malformed("send no Upgrade header, the body gets lost (Java: set HTTP_1_1)")
-    return data
 
 
 def read_ticket(data: bytes) -> Ticket:

@@ -19,7 +19,9 @@ from classifier.recent import Recent, Window
 
 _PAGE = Path(__file__).parent / "console.html"
 # Everything comes from the page itself: injected markup could load nothing and send nothing.
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
+_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
+)
 
 
 class PathState(Struct):

@@ -108,21 +108,32 @@ def described(document: dict[str, Any]) -> dict[str, Any]:
     _complete(paths["/classify"], "application/json", one, _ref("Answered"))
     line = {"type": "string", "description": "one JSON object a line"}
     _complete(paths["/classify/batch"], "application/x-ndjson", {"schema": line}, line)
+    if "/console/state" in paths:
+        _lock(paths["/console/state"], "get", "401")
     return {**document, "components": components, "paths": paths}
 
 
 def _complete(
     item: dict[str, Any], media_type: str, content: dict[str, Any], answer: dict[str, Any]
 ) -> None:
-    problem = {"content": {MEDIA_TYPE: {"schema": _ref("Problem")}}}
+    answers = {"200": {"description": "Answered", "content": {media_type: {"schema": answer}}}}
     item["post"] = {
         **item["post"],
         "parameters": _PARAMETERS,
         "requestBody": {"required": True, "content": {media_type: content}},
-        "responses": {
-            "200": {"description": "Answered", "content": {media_type: {"schema": answer}}},
-            **{status: {"description": text, **problem} for status, text in _PROBLEMS.items()},
-        },
+        "responses": answers,
+    }
+    _lock(item, "post", *_PROBLEMS)
+
+
+def _lock(item: dict[str, Any], method: str, *statuses: str) -> None:
+    """The operation wants a key where the config says so, and can fail in these ways."""
+    content = {MEDIA_TYPE: {"schema": _ref("Problem")}}
+    problems = {s: {"description": _PROBLEMS[s], "content": content} for s in statuses}
+    operation = item[method]
+    item[method] = {
+        **operation,
+        "responses": {**operation["responses"], **problems},
         "security": [{"bearer": []}, {}],
     }
 

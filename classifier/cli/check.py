@@ -8,15 +8,15 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
-
-from classifier.assembly import Assembly
-from classifier.cli import tally
 from classifier.cli.options import add_config, settings_from
 from classifier.config.load import SHIPPED, load
-from classifier.paths.pool import EndpointPool
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from classifier.assembly import Assembly
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,10 +24,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    from classifier.assembly import Assembly
+    from classifier.cli.terminal import terminal
+    from classifier.paths.pool import EndpointPool
+
     settings = settings_from(options, environ)
     file = Path(settings.config) if settings.config else SHIPPED / "classifier.toml"
     assembly = Assembly(load(file, environ), EndpointPool(environ).open)
-    console = tally.console()
+    console = terminal()
     console.print(f"{file}: valid, version {assembly.version}")
     console.print(
         f"taxonomy {assembly.taxonomy_version}: {len(assembly.taxonomy.labels)} labels, "
@@ -38,7 +42,12 @@ def run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 
 def _paths(assembly: Assembly) -> Table:
-    table = Table("path", "kind", "endpoint", "model", "prompt tokens", "price", box=SIMPLE_HEAD)
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD)
+    for heading in ("path", "kind", "endpoint", "model", "prompt tokens", "price"):
+        table.add_column(heading, overflow="fold")
     for name, path in assembly.paths.items():
         config = path.config
         tokens = "unknown" if path.static_tokens is None else str(path.static_tokens)

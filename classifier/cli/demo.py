@@ -8,38 +8,48 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import os
+import re
 import secrets
-import socket
 import sys
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator, Coroutine, Mapping
-from typing import Any
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, closing, suppress
+from typing import TYPE_CHECKING
 
-import httpx2
-from rich.console import Console
-
-from classifier.cli import tally
-from classifier.cli.asking import by_service
-from classifier.cli.job import Job
-from classifier.cli.output import Output
-from classifier.cli.reading import Columns, read_rows
+from classifier.cli.listening import bind
 from classifier.cli.signals import stop_on_signal
+from classifier.cli.terminal import terminal
 from classifier.config.load import SHIPPED
 from classifier.errors import ConfigError
-from classifier.money import usd
-from classifier.settings import PREFIX, Settings
+from classifier.money import nanodollars, usd
+from classifier.settings import PREFIX, Settings, read_settings
+
+if TYPE_CHECKING:
+    import httpx2
+    from rich.console import Console
+
+    from classifier.cli.tally import Tally
 
 TICKETS = SHIPPED / "tickets.jsonl"
 _LESSONS = ("--knowledge", str(SHIPPED / "phrases.jsonl"), "--train", str(TICKETS))
-_START_S = 60.0
+_REDIS = ("CLASSIFIER_REDIS_URL", "CLASSIFIER_REDIS_URL_FILE")
+_SECRET = ("CLASSIFIER_CACHE_SECRET", "CLASSIFIER_CACHE_SECRET_FILE")
+_START_S = 300.0  # a busy machine takes its time; a child that ends is noticed at once
 _STOP_S = 10.0
 _TICKETS_PER_DAY = 50_000
 _CLAIMED_SAVING = 0.9
 _INTERRUPTED = 130
+_COST = re.compile(r'^classifier_cost_dollars_total\{.*reason="(\w+)".*\} (\S+)$', re.MULTILINE)
+_ALONE = re.compile(
+    r'^classifier_counterfactual_cost_dollars_total\{path="long".*\} (\S+)$', re.MULTILINE
+)
 _TRY = """curl -s http://127.0.0.1:{port}/classify -H 'Content-Type: application/json' \\
   -d '{{"subject": "Invoice 4471", "body": "You charged my card twice this month!"}}'"""
+
+
+class _Interrupted(Exception):
+    """Somebody pressed ctrl-c before the table stood."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,87 +58,115 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    return asyncio.run(_demo(options, environ))
+    bind("127.0.0.1", options.port).close()
+    try:
+        return asyncio.run(_demo(options, environ))
+    except _Interrupted:
+        return _INTERRUPTED
 
 
 async def _demo(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    console = tally.console()
-    _check_free(options.port)
-    simulator_port = _free_port()
+    console, port = terminal(), _free_port()
     url = f"http://127.0.0.1:{options.port}"
-    service_environ = _service_environ(environ, simulator_port)
-    async with contextlib.AsyncExitStack() as stack:
-        stopped = stop_on_signal()
+    service_environ = _service_environ(environ, port)
+    read_settings(service_environ)  # what is wrong with them is told before anything is started
+    simulate = ("simulate", "--port", str(port), *_LESSONS)
+    serve = ("serve", "--config", str(SHIPPED / "demo.toml"), "--port", str(options.port))
+    with stop_on_signal() as stopped:
         console.print("starting the simulated model server …")
-        simulate = ["simulate", "--port", str(simulator_port), *_LESSONS]
-        simulator = await stack.enter_async_context(_process(simulate, _simulator_environ(environ)))
-        await _answers(f"http://127.0.0.1:{simulator_port}/", simulator, stopped)
-        console.print(f"starting the service on {url} …")
-        serve = ["serve", "--config", str(SHIPPED / "demo.toml"), "--port", str(options.port)]
-        service = await stack.enter_async_context(_process(serve, service_environ))
-        await _answers(f"{url}/readyz", service, stopped)
-        if stopped.is_set():
-            return _INTERRUPTED
-        replayed = await _replay(url, console, stopped)
-        if options.once or stopped.is_set():
-            return 1 if replayed.failed else 0
-        console.print(
-            f"\nstill serving; try (ctrl-c ends it):\n\n{_TRY.format(port=options.port)}\n"
-        )
-        console.print(f"API: {url}/schema   metrics: {url}/metrics", highlight=False)
-        await _first([stopped.wait(), simulator.wait(), service.wait()])
-        return 0 if stopped.is_set() else 1
+        async with _child(simulate, _bare(environ)) as simulator:
+            await _answers(f"http://127.0.0.1:{port}/", simulator, stopped)
+            console.print(f"starting the service on {url} …")
+            async with _child(serve, service_environ) as service:
+                await _answers(f"{url}/readyz", service, stopped)
+                replayed = await _replay(url, console, stopped)
+                if options.once:
+                    return 1 if replayed.failed else 0
+                _invite(console, url, options.port)
+                return await _keep_serving(console, stopped, simulator, service)
 
 
-async def _replay(url: str, console: Console, stopped: asyncio.Event) -> tally.Tally:
-    rows = list(read_rows(str(TICKETS), "ndjson", Columns({})))
+async def _replay(url: str, console: Console, stopped: asyncio.Event) -> Tally:
+    from classifier.cli.asking import by_service
+    from classifier.cli.job import Job
+    from classifier.cli.output import Output
+    from classifier.cli.reading import Columns, at_hand, read_rows
+    from classifier.cli.tally import Tally
+
+    with read_rows(str(TICKETS), "ndjson", Columns({})) as read:
+        rows = list(read)
     console.print(f"replaying {len(rows)} sample tickets …")
-    job = Job(Output(os.devnull, fresh=True), stopped, tally.console(stderr=True))
-    async with by_service(url, Settings(), None, use_cache=True) as ask:
-        await job.run(ask, rows, concurrency=8, total=len(rows))
-    console.print(job.tally.table(_TICKETS_PER_DAY))
-    console.print(job.tally.summary(), highlight=False)
-    console.print(await _savings(url, job.tally), highlight=False)
-    return job.tally
+    tally = Tally()
+    with closing(Output(os.devnull, fresh=True, earlier=tally.add)) as output:
+        job = Job(output, tally, stopped, terminal(stderr=True))
+        async with by_service(url, Settings(), None, use_cache=True) as ask:
+            await job.run(ask, at_hand(rows), concurrency=8, total=len(rows))
+    if stopped.is_set():
+        raise _Interrupted
+    console.print(tally.table(_TICKETS_PER_DAY))
+    console.print(tally.summary())
+    console.print(await _savings(url))
+    return tally
 
 
-async def _savings(url: str, replayed: tally.Tally) -> str:
+async def _savings(url: str) -> str:
     """The claim of the saving against what the service's own metrics say; whatever comes out."""
-    async with httpx2.AsyncClient() as client:
+    async with _client() as client:
         page = (await client.get(f"{url}/metrics")).text
-    prefix = 'classifier_counterfactual_cost_dollars_total{path="long"'
-    amounts = [line.rsplit(" ", 1)[1] for line in page.splitlines() if line.startswith(prefix)]
-    alone = sum(round(float(amount) * 1e9) for amount in amounts)
+    costs = [(reason, nanodollars(amount)) for reason, amount in _COST.findall(page)]
+    alone = sum(nanodollars(amount) for amount in _ALONE.findall(page))
     if not alone:
         return "no price for the long path: the saving cannot be told"
-    paid = replayed.total.nanodollars
+    shadow = sum(amount for reason, amount in costs if reason == "shadow")
+    paid = sum(amount for _, amount in costs) - shadow
     saving = 1 - paid / alone
     verdict = "holds" if saving >= _CLAIMED_SAVING else "does not hold"
     return (
         f"long path alone, uncached: ${usd(alone)}; paid: ${usd(paid)} "
-        f"(saving {saving:.0%}; the claim of 90 % {verdict} here; simulated)"
+        f"(saving {saving:.0%}; the claim of 90 % {verdict} here; simulated)\n"
+        f"shadow calls, which only measure: ${usd(shadow)}"
     )
 
 
-def _simulator_environ(environ: Mapping[str, str]) -> dict[str, str]:
-    """Nothing of the service's settings concerns the simulator."""
+def _invite(console: Console, url: str, port: int) -> None:
+    console.print(f"\nstill serving; try (ctrl-c ends it):\n\n{_TRY.format(port=port)}\n")
+    console.print(f"API: {url}/schema   metrics: {url}/metrics")
+
+
+async def _keep_serving(console: Console, stopped: asyncio.Event, *children: Process) -> int:
+    waits = [stopped.wait(), *(child.wait() for child in children)]
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+    if stopped.is_set():
+        return 0
+    console.print("a server ended by itself; its message stands above", style="bold red")
+    return 1
+
+
+def _bare(environ: Mapping[str, str]) -> dict[str, str]:
+    """Without the settings of a service: its endpoints, keys and config are not the demo's."""
     return {name: value for name, value in environ.items() if not name.startswith(PREFIX)}
 
 
 def _service_environ(environ: Mapping[str, str], simulator_port: int) -> dict[str, str]:
-    overrides = {
+    """Of the settings only the cache's; and no proxy stands between two processes of one machine."""
+    kept = {name: environ[name] for name in (*_REDIS, *_SECRET) if environ.get(name)}
+    if kept and not any(name in kept for name in _SECRET):
+        kept["CLASSIFIER_CACHE_SECRET"] = secrets.token_hex(16)
+    return {
+        **_bare(environ),
+        **kept,
         "CLASSIFIER_ENDPOINT_SIMULATOR_URL": f"http://127.0.0.1:{simulator_port}/v1",
-        "CLASSIFIER_HOST": "127.0.0.1",
-        "CLASSIFIER_AUTH": "none",
         "CLASSIFIER_LOG_LEVEL": "warning",
+        "NO_PROXY": "127.0.0.1",
+        "no_proxy": "127.0.0.1",
     }
-    if environ.get("CLASSIFIER_REDIS_URL") and not environ.get("CLASSIFIER_CACHE_SECRET"):
-        overrides["CLASSIFIER_CACHE_SECRET"] = secrets.token_hex(16)
-    return {**environ, **overrides}
 
 
-@contextlib.asynccontextmanager
-async def _process(arguments: list[str], environ: dict[str, str]) -> AsyncIterator[Process]:
+@asynccontextmanager
+async def _child(arguments: tuple[str, ...], environ: dict[str, str]) -> AsyncIterator[Process]:
     """A child of ours: started here, ended here, in a group of its own so that ctrl-c is ours."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "classifier", *arguments, env=environ, start_new_session=True
@@ -147,37 +185,28 @@ async def _process(arguments: list[str], environ: dict[str, str]) -> AsyncIterat
 
 async def _answers(url: str, process: Process, stopped: asyncio.Event) -> None:
     """Waits until a child answers 200. Raises ConfigError when it ends first or takes too long."""
+    import httpx2
+
     deadline = asyncio.get_running_loop().time() + _START_S
-    async with httpx2.AsyncClient() as client:
-        while asyncio.get_running_loop().time() < deadline and not stopped.is_set():
+    async with _client() as client:
+        while asyncio.get_running_loop().time() < deadline:
+            if stopped.is_set():
+                raise _Interrupted
             if process.returncode is not None:
                 raise ConfigError("it could not be started; its message stands above")
-            with contextlib.suppress(httpx2.HTTPError):
+            with suppress(httpx2.HTTPError):
                 if (await client.get(url)).status_code == httpx2.codes.OK:
                     return
             await asyncio.sleep(0.1)
-    if stopped.is_set():
-        return
     raise ConfigError(f"{url} did not answer within {_START_S:.0f} s")
 
 
-async def _first(waits: list[Coroutine[Any, Any, Any]]) -> None:
-    tasks = [asyncio.create_task(wait) for wait in waits]
-    _, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    for task in pending:
-        task.cancel()
+def _client() -> httpx2.AsyncClient:
+    import httpx2
 
-
-def _check_free(port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise ConfigError(f"port {port} is taken; choose another: --port N") from error
+    return httpx2.AsyncClient(trust_env=False)  # no proxy leads to this machine
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    with closing(bind("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])

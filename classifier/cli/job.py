@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -11,9 +11,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from classifier.api.answers import Answered
 from classifier.api.problems import Problem
 from classifier.cli.asking import Ask
-from classifier.cli.output import Failed, Output
+from classifier.cli.output import Output
 from classifier.cli.reading import Row
 from classifier.cli.tally import Tally
+from classifier.errors import ConfigError
 
 _BAD_ROW = "urn:classifier:problem:unprocessable"
 
@@ -21,10 +22,13 @@ _BAD_ROW = "urn:classifier:problem:unprocessable"
 class Job:
     """Feeds rows to workers until they end or somebody presses ctrl-c; then finishes what began."""
 
-    def __init__(self, output: Output, stopped: asyncio.Event, console: Console) -> None:
-        self.tally = Tally()
+    def __init__(
+        self, output: Output, tally: Tally, stopped: asyncio.Event, console: Console
+    ) -> None:
         self._output = output
+        self._tally = tally
         self._stopped = stopped
+        self._turn = asyncio.Lock()
         self._progress = Progress(
             TextColumn("classifying"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
             console=console, disable=not console.is_terminal,
@@ -32,44 +36,45 @@ class Job:
         self._bar = self._progress.add_task("", total=None)
 
     async def run(
-        self, ask: Ask, rows: Iterable[Row], *, concurrency: int, total: int | None
+        self, ask: Ask, rows: AsyncIterator[Row], *, concurrency: int, total: int | None
     ) -> None:
-        """`total` is how many rows there are, for the progress bar, where that is known."""
+        """`total` is how many rows there are, for the progress bar, where that is known.
+
+        Raises ConfigError when the output cannot be written or belongs to another input.
+        """
         self._progress.update(self._bar, total=total)
-        expected: dict[str, str] = {}
-        with self._progress:
-            pending = self._pending(iter(rows), expected)
-            workers = [self._work(ask, pending) for _ in range(max(1, concurrency))]
-            await asyncio.gather(*workers)
-        for answer in self._output.earlier:
-            self.tally.add(answer, expected.get(answer.id))
+        pending = self._pending(rows)
+        try:
+            with self._progress:
+                async with asyncio.TaskGroup() as workers:
+                    for _ in range(concurrency):
+                        workers.create_task(self._work(ask, pending))
+        except* ConfigError as group:
+            raise group.exceptions[0] from None
 
-    def _pending(self, rows: Iterator[Row], expected: dict[str, str]) -> Iterator[Row]:
-        """Rows that no earlier run has answered; the labels of the others are kept for the count."""
-        for row in rows:
-            if self._stopped.is_set():
-                return
-            if not self._output.is_done(row.id):
+    async def _pending(self, rows: AsyncIterator[Row]) -> AsyncIterator[Row]:
+        """Rows that no earlier run has answered; the labels of the others are judged."""
+        async for row in rows:
+            label = self._output.earlier_label(row)
+            if label is None:
                 yield row
-                continue
-            if row.expected is not None and row.held_out:
-                expected[row.id] = row.expected
+            else:
+                self._tally.judge(label, row.expected)
+                self._progress.advance(self._bar)
+
+    async def _work(self, ask: Ask, pending: AsyncIterator[Row]) -> None:
+        while (row := await self._next(pending)) is not None:
+            found = await _answer(ask, row)
+            self._output.write(row, found)
+            self._tally.add(found, row.expected)
             self._progress.advance(self._bar)
 
-    async def _work(self, ask: Ask, pending: Iterator[Row]) -> None:
-        for row in pending:
-            await self._one(ask, row)
-            self._progress.advance(self._bar)
+    async def _next(self, pending: AsyncIterator[Row]) -> Row | None:
+        async with self._turn:  # a generator takes one caller at a time
+            return None if self._stopped.is_set() else await anext(pending, None)
 
-    async def _one(self, ask: Ask, row: Row) -> None:
-        found: Answered | Problem
-        if row.ticket is None:
-            found = Problem(_BAD_ROW, "Not a ticket", 422, row.fault)
-        else:
-            found = await ask(row.ticket)
-        if isinstance(found, Answered):
-            self._output.write(found)
-            self.tally.add(found, row.expected if row.held_out else None)
-        else:
-            self._output.write(Failed(row.id, row.number, found))
-            self.tally.failed += 1
+
+async def _answer(ask: Ask, row: Row) -> Answered | Problem:
+    if row.ticket is None:
+        return Problem(_BAD_ROW, "Not a ticket", 422, row.fault)
+    return await ask(row.ticket)

@@ -18,6 +18,13 @@ def add_config(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def count(text: str) -> int:
+    """The type of an option that takes 1 or more."""
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
+    return int(text)
+
+
 def settings_from(options: argparse.Namespace, environ: Mapping[str, str]) -> Settings:
     """The environment's settings with the command line's on top."""
     overrides = {

@@ -48,7 +48,7 @@ class Output:
         self._done: dict[int, tuple[str, str]] = {}  # row: id and label
         self._name = path or "standard output"
         if path is None or path == "-":
-            self._file: BinaryIO = open(sys.stdout.fileno(), "wb", closefd=False)  # noqa: PTH123, SIM115
+            self._file: BinaryIO = open(sys.stdout.fileno(), "wb", closefd=False)  # noqa: SIM115
             return
         file = Path(path)
         try:

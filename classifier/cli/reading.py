@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import codecs
 import csv
-import io
 import threading
-from collections.abc import AsyncIterator, Iterator, Mapping
-from typing import Any, BinaryIO, Literal
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import IO, Any, Literal
 
 import msgspec
 from msgspec import Struct
@@ -18,6 +18,7 @@ from classifier.records import Ticket
 
 FIELDS = ("id", "subject", "body", "language", "channel", "tags")
 Format = Literal["ndjson", "csv"]
+_MAX_SHOWN = 200  # characters of a header line; without one it is the first ticket
 
 
 class Row(Struct, frozen=True):
@@ -55,11 +56,23 @@ def parse_mapping(mappings: list[str], label: str) -> Columns:
     return Columns(names, label)
 
 
-def read_rows(source: str, form: Format | None, columns: Columns) -> Iterator[Row]:
+@contextmanager
+def read_rows(source: str, form: Format | None, columns: Columns) -> Iterator[Iterator[Row]]:
     """Rows of a file, or of standard input for `-`. Raises ConfigError for an unreadable file."""
-    raw = _opened(source)  # at once: before the caller has begun anything
     is_csv = form == "csv" or (form is None and source.lower().endswith(".csv"))
-    return _rows(raw, _csv(raw) if is_csv else _ndjson(raw), columns)
+    file = _opened(source, is_text=is_csv)
+    records = _csv(file) if is_csv else _ndjson(file)
+    try:
+        yield (_row(number, record, columns) for number, record in enumerate(records, 1))
+    finally:
+        if source != "-":  # a thread may still be waiting for it
+            file.close()
+
+
+async def at_hand(rows: Iterable[Row]) -> AsyncIterator[Row]:
+    """Rows that are there already."""
+    for row in rows:
+        yield row
 
 
 async def waited_for(rows: Iterator[Row], stopped: asyncio.Event) -> AsyncIterator[Row]:
@@ -82,30 +95,30 @@ def _in_thread(rows: Iterator[Row]) -> asyncio.Future[Row | None]:
     coming: asyncio.Future[Row | None] = loop.create_future()
 
     def read() -> None:
-        row = next(rows, None)
-        loop.call_soon_threadsafe(coming.set_result, row)
+        try:
+            loop.call_soon_threadsafe(coming.set_result, next(rows, None))
+        except Exception as error:  # noqa: BLE001 -- raised again by whoever waits
+            loop.call_soon_threadsafe(coming.set_exception, error)
 
     threading.Thread(target=read, daemon=True).start()
     return coming
 
 
-def _opened(source: str) -> BinaryIO:
+def _opened(source: str, *, is_text: bool) -> IO[Any]:
+    """A text's bytes that are no UTF-8 become surrogates, so that they can be told."""
+    is_file = source != "-"
+    where = source if is_file else 0
     try:
-        return open(0 if source == "-" else source, "rb", closefd=source != "-")  # noqa: PTH123
+        if is_text:
+            encoding, errors = "utf-8-sig", "surrogateescape"
+            return open(where, encoding=encoding, errors=errors, newline="", closefd=is_file)
+        return open(where, "rb", closefd=is_file)
     except OSError as error:
         raise ConfigError(f"{source}: {error.strerror}") from error
 
 
-def _rows(
-    raw: BinaryIO, records: Iterator[dict[str, Any] | str], columns: Columns
-) -> Iterator[Row]:
-    with raw:
-        for number, record in enumerate(records, 1):
-            yield _row(number, record, columns)
-
-
-def _ndjson(raw: BinaryIO) -> Iterator[dict[str, Any] | str]:
-    for line in raw:
+def _ndjson(lines: IO[bytes]) -> Iterator[dict[str, Any] | str]:
+    for line in lines:
         text = line.removeprefix(codecs.BOM_UTF8).strip()
         if not text:
             continue
@@ -117,11 +130,10 @@ def _ndjson(raw: BinaryIO) -> Iterator[dict[str, Any] | str]:
         yield record if isinstance(record, dict) else "not a JSON object"
 
 
-def _csv(raw: BinaryIO) -> Iterator[dict[str, Any] | str]:
-    text = io.TextIOWrapper(raw, encoding="utf-8-sig", errors="surrogateescape", newline="")
+def _csv(lines: IO[str]) -> Iterator[dict[str, Any] | str]:
     csv.field_size_limit(16_777_216)
     try:
-        yield from csv.DictReader(text, strict=True)
+        yield from csv.DictReader(lines, strict=True)
     except csv.Error as error:
         yield f"not valid CSV from here on: {error}"
 
@@ -132,10 +144,10 @@ def _row(number: int, record: Mapping[str, Any] | str, columns: Columns) -> Row:
         return Row(number, fallback_id, None, record)
     found = {field: record.get(columns.of(field)) for field in FIELDS}
     values: dict[str, Any] = {f: value for f, value in found.items() if value not in (None, "")}
-    row_id = values["id"] = str(values.get("id", fallback_id))
     fault = _fault(record, values, columns)
+    row_id = values["id"] = _printable(values.get("id", fallback_id))
     if fault:
-        return Row(number, fallback_id, None, fault)
+        return Row(number, row_id, None, fault)
     values.setdefault("body", "")
     if isinstance(tags := values.get("tags"), str):
         values["tags"] = [tag.strip() for tag in tags.split(",") if tag.strip()]
@@ -152,8 +164,8 @@ def _fault(record: Mapping[str, Any], values: Mapping[str, Any], columns: Column
     """What no ticket can be made of; empty for anything else."""
     body = columns.of("body")
     if body not in record:
-        there = ", ".join(str(name) for name in record)
-        return f"no column {body!r}, there are: {there}; name the ticket's with --map body=COLUMN"
+        there = ", ".join(_printable(name) for name in record)[:_MAX_SHOWN]
+        return f"no column {body!r}, there are: {there}; say which it is with --map body=COLUMN"
     if record[body] is None:
         return f"nothing in column {body!r}"
     try:
@@ -161,3 +173,8 @@ def _fault(record: Mapping[str, Any], values: Mapping[str, Any], columns: Column
     except UnicodeEncodeError:
         return "not UTF-8; convert the file, for example with iconv -f WINDOWS-1252 -t UTF-8"
     return ""
+
+
+def _printable(value: Any) -> str:
+    """The value's text; what was no UTF-8 becomes question marks."""
+    return str(value).encode(errors="replace").decode()

@@ -1,4 +1,4 @@
-"""Print the reference of settings, config keys, metrics and commands as Markdown.
+"""Print the reference of settings, config keys or metrics as Markdown.
 
 The tables in README.md and docs/reference.md are this command's output; a test compares them.
 """
@@ -13,7 +13,6 @@ import msgspec
 from msgspec import inspect
 
 from classifier.config.schema import Config
-from classifier.metrics.catalogue import described
 from classifier.settings import PREFIX, Settings
 
 _TOPICS = ("settings", "config", "metrics")
@@ -124,6 +123,8 @@ def _default(field: inspect.Field) -> str:
 def _metrics() -> Iterator[str]:
     yield "| metric | type | labels | meaning |"
     yield "|---|---|---|---|"
+    from classifier.metrics.catalogue import described
+
     for name, kind, labels, meaning in described():
         shown = ", ".join(f"`{label}`" for label in labels)
         yield f"| `{name}` | {kind} | {shown} | {meaning} |"

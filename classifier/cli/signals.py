@@ -17,7 +17,7 @@ def stop_on_signal() -> Iterator[asyncio.Event]:
     loop, stopped = asyncio.get_running_loop(), asyncio.Event()
 
     def stop(_number: int, _frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, before[signal.SIGINT])
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         loop.call_soon_threadsafe(stopped.set)
 
     before = {number: signal.getsignal(number) for number in _ends()}

@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from classifier import logs
+from classifier.cli.listening import bind, url
 from classifier.cli.options import add_config, settings_from
+from classifier.cli.signals import end_well_on_sigterm
 from classifier.config.load import SHIPPED, load
 
 PORT = 8100
@@ -49,13 +51,13 @@ def run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     logs.set_up("warning")
     from classifier.simulator import config, rows, server
 
+    listener = bind(options.host, options.port)
     models = config.load(Path(options.models)) if options.models else config.load()
     taxonomy = load(file, environ).config.taxonomy
     training = [row for name in options.train for row in rows.read_rows(Path(name))]
     knowledge = [row for name in options.knowledge for row in rows.read_rows(Path(name))]
     app = server.build(models, taxonomy, training, options.seed, knowledge=knowledge)
-    print(
-        f"simulated models on http://{options.host}:{options.port}/v1", file=sys.stderr, flush=True
-    )
-    server.server(app, options.host, options.port).run()
+    print(f"simulated models on {url(listener)}/v1", file=sys.stderr, flush=True)
+    end_well_on_sigterm()
+    server.server(app, options.host, options.port).run(sockets=[listener])
     return 0

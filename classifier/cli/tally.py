@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
 
 from msgspec import Struct, field
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
 from classifier.api.answers import Answered
-from classifier.money import nanodollars, usd
+from classifier.api.problems import Problem
+from classifier.money import NANODOLLARS_PER_DOLLAR, nanodollars, usd
 
 _PERCENTILES = (50, 95, 99)
-_WIDTH = 100  # of a table that goes to a file or a pipe
 SIMULATED = "simulated models: these figures show the service, not a vendor"
-
-
-def console(*, stderr: bool = False) -> Console:
-    """A console whose tables stay whole when nobody watches them."""
-    found = Console(stderr=stderr, soft_wrap=True)
-    return found if found.is_terminal else Console(stderr=stderr, soft_wrap=True, width=_WIDTH)
 
 
 class Line(Struct):
@@ -32,6 +27,7 @@ class Line(Struct):
     output_tokens: int = 0
     nanodollars: int = 0
     unknown_costs: int = 0
+    upper_bounds: int = 0
 
     def add(self, answer: Answered) -> None:
         self.latencies_ms.append(answer.latency_ms.total)
@@ -39,6 +35,17 @@ class Line(Struct):
         self.output_tokens += answer.usage.output_tokens
         self.nanodollars += nanodollars(answer.cost_usd or "0")
         self.unknown_costs += answer.cost_status in ("unknown", "partial")
+        self.upper_bounds += answer.cost_status == "upper_bound"
+
+    def __add__(self, other: Line) -> Line:
+        return Line(
+            self.latencies_ms + other.latencies_ms,
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            self.nanodollars + other.nanodollars,
+            self.unknown_costs + other.unknown_costs,
+            self.upper_bounds + other.upper_bounds,
+        )
 
 
 class Tally:
@@ -46,28 +53,33 @@ class Tally:
 
     def __init__(self) -> None:
         self.lines: dict[tuple[str, str], Line] = {}
-        self.failed = 0
+        self.failures: Counter[str] = Counter()  # by title
+        self._examples: dict[str, str] = {}
         self.judged = 0
         self.right = 0
         self.simulated = False
 
-    def add(self, answer: Answered, expected: str | None = None) -> None:
-        key = (answer.path, answer.source)
-        self.lines.setdefault(key, Line()).add(answer)
-        self.simulated |= answer.simulated
-        if expected is not None:
-            self.judged += 1
-            self.right += answer.label == expected
+    def add(self, found: Answered | Problem, expected: str | None = None) -> None:
+        """`expected` is the right label, where it is known."""
+        if isinstance(found, Problem):
+            self.failures[found.title] += 1
+            self._examples.setdefault(found.title, found.detail)
+            return
+        self.lines.setdefault((found.path, found.source), Line()).add(found)
+        self.simulated |= found.simulated
+        self.judge(found.label, expected)
+
+    def judge(self, label: str, expected: str | None) -> None:
+        self.judged += expected is not None
+        self.right += label == expected
+
+    @property
+    def failed(self) -> int:
+        return self.failures.total()
 
     @property
     def total(self) -> Line:
-        return Line(
-            [ms for line in self.lines.values() for ms in line.latencies_ms],
-            sum(line.input_tokens for line in self.lines.values()),
-            sum(line.output_tokens for line in self.lines.values()),
-            sum(line.nanodollars for line in self.lines.values()),
-            sum(line.unknown_costs for line in self.lines.values()),
-        )
+        return sum(self.lines.values(), Line())
 
     def table(self, tickets_per_day: int) -> Table:
         title = SIMULATED if self.simulated else None
@@ -78,9 +90,11 @@ class Tally:
             caption=f"$/day at {tickets_per_day:,} tickets a day like these",
             caption_justify="left",
             box=SIMPLE_HEAD,
+            collapse_padding=True,
+            pad_edge=False,
         )
-        table.add_column("path")
-        table.add_column("source")
+        for heading in ("path", "source"):
+            table.add_column(heading, overflow="fold")
         for heading in ("n", "p50 ms", "p95 ms", "p99 ms", "tokens in", "out", "$/1,000", "$/day"):
             table.add_column(heading, justify="right", no_wrap=True)
         for (path, source), line in sorted(self.lines.items()):
@@ -90,21 +104,28 @@ class Tally:
         return table
 
     def summary(self) -> str:
+        return "\n".join((self._sums(), *self._notes(), *self._reasons()))
+
+    def _sums(self) -> str:
         total = self.total
-        text = (
+        return (
             f"{len(total.latencies_ms)} tickets answered, {self.failed} failed, "
             f"{total.input_tokens} tokens in, {total.output_tokens} out, ${usd(total.nanodollars)}"
         )
+
+    def _notes(self) -> Iterator[str]:
+        total = self.total
         if total.unknown_costs:
-            text += (
-                f"\n+?: {total.unknown_costs} answers hold an attempt of unknown cost, not counted"
-            )
+            yield f"+?: {total.unknown_costs} answers hold an attempt of unknown cost, not counted"
+        if total.upper_bounds:
+            yield f"≤: {total.upper_bounds} answers cost at most this; nobody said what was cached"
         if self.judged:
             share = 100 * self.right / self.judged
-            text += (
-                f"\nlabels right: {self.right} of {self.judged} held-out tickets ({share:.1f} %)"
-            )
-        return text
+            yield f"labels right: {self.right} of {self.judged} held-out tickets ({share:.1f} %)"
+
+    def _reasons(self) -> Iterator[str]:
+        for title, count in self.failures.most_common():
+            yield f"failed {count} times: {title}; the first: {self._examples[title]}"
 
 
 def percentile(values: Iterable[float], percent: float) -> float:
@@ -115,14 +136,22 @@ def percentile(values: Iterable[float], percent: float) -> float:
 
 def _cells(line: Line, tickets_per_day: int) -> list[str]:
     n = len(line.latencies_ms)
-    latencies = [f"{percentile(line.latencies_ms, p):.1f}" for p in _PERCENTILES]
-    per_ticket = line.nanodollars / n if n else 0.0
-    mark = "+?" if line.unknown_costs else ""
+    latencies = [f"{percentile(line.latencies_ms, p):.1f}" if n else "-" for p in _PERCENTILES]
     return [
         str(n),
         *latencies,
         str(line.input_tokens),
         str(line.output_tokens),
-        f"{per_ticket * 1_000 / 1e9:.5f}{mark}",
-        f"{per_ticket * tickets_per_day / 1e9:.3f}{mark}",
+        f"{_dollars(line, 1_000):.5f}{_mark(line)}" if n else "-",
+        f"{_dollars(line, tickets_per_day):.3f}{_mark(line)}" if n else "-",
     ]
+
+
+def _dollars(line: Line, tickets: int) -> Decimal:
+    """What so many tickets like these cost."""
+    dollars = Decimal(line.nanodollars * tickets) / len(line.latencies_ms)
+    return dollars / NANODOLLARS_PER_DOLLAR
+
+
+def _mark(line: Line) -> str:
+    return ("≤" if line.upper_bounds else "") + ("+?" if line.unknown_costs else "")

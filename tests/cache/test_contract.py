@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,9 @@ import msgspec
 import pytest
 from msgspec import structs
 
+from classifier.cache.connection import connect
 from classifier.cache.memory import MemoryCache
-from classifier.cache.redis import RedisCache, connect
+from classifier.cache.redis import RedisCache
 from classifier.cache.tiered import TieredCache
 from classifier.errors import ConfigError
 from classifier.ports import AnswerCache
@@ -24,6 +25,7 @@ from tests.support.parts import ANSWER, Remembering, cache_config
 from tests.support.proxy import proxied
 from tests.support.redis_server import RedisServer, free_port
 from tests.support.upstream import Upstream
+from tests.support.waiting import eventually
 
 KINDS = ("memory", "redis", "tiered", "dead", "hung")
 REMEMBERING = ("memory", "redis", "tiered")
@@ -67,18 +69,11 @@ every_cache = pytest.mark.parametrize("cache", KINDS, indirect=True)
 every_remembering_cache = pytest.mark.parametrize("cache", REMEMBERING, indirect=True)
 
 
-async def _until(holds: Callable[[], Awaitable[bool]], limit_s: float = 10.0) -> None:
-    deadline = time.monotonic() + limit_s
-    while not await holds():
-        assert time.monotonic() < deadline, "it never came true"
-        await asyncio.sleep(0.01)
-
-
 async def _until_held(cache: AnswerCache, key: str) -> None:
     async def held() -> bool:
         return await cache.get(key) is not None
 
-    await _until(held)
+    await eventually(held, within_s=15.0)
 
 
 # ---------------------------------------------------------------------------- for every cache
@@ -121,7 +116,7 @@ async def test_newer_answer_replaces_older(cache: AnswerCache) -> None:
     async def replaced() -> bool:
         return await cache.get("key") == newer
 
-    await _until(replaced)
+    await eventually(replaced, within_s=15.0)
 
 
 @every_remembering_cache
@@ -133,7 +128,7 @@ async def test_answer_expires(cache: AnswerCache) -> None:
     async def forgotten() -> bool:
         return await cache.get("key") is None
 
-    await _until(forgotten)
+    await eventually(forgotten, within_s=15.0)
 
 
 @every_cache
@@ -176,7 +171,7 @@ async def test_closing_is_bounded(kind: str, redis_server: RedisServer) -> None:
 async def test_closing_ends_every_writer(redis_server: RedisServer) -> None:
     """Whatever a write is doing at that moment, closing ends it: a lost cancellation would hang."""
     limits = cache_config(redis_timeout_s=0.01, redis_connections=4, breaker_failures=1_000_000)
-    for _ in range(40):
+    for _ in range(25):
         cache = RedisCache(connect(redis_server.url, limits), limits, Remembering())
         await cache.start()
         for number in range(1_000):
@@ -305,15 +300,16 @@ async def test_dead_from_the_start_counts_as_failures(redis_server: RedisServer)
 async def test_late_reply_closes_the_breaker(redis_server: RedisServer) -> None:
     """Whenever Redis answers after all, it is back: in the breaker and in the metric."""
     seen = Remembering()
-    limits: dict[str, Any] = {"redis_timeout_s": 1.0, "breaker_probe_s": 60.0}
+    limits: dict[str, Any] = {"redis_timeout_s": 5.0, "breaker_probe_s": 60.0}
     async with (
         proxied(redis_server.port) as proxy,
         _redis(f"redis://127.0.0.1:{proxy.port}/0", seen, breaker_failures=2, **limits) as cache,
     ):
-        proxy.delay_s = 0.3
+        proxy.delay_s = 0.5
         await proxy.set("delay")
         slow = asyncio.create_task(cache.get("key"))
-        await asyncio.sleep(0.1)  # its request is with Redis, the answer on its way
+        await eventually(lambda: b"cmdstat_get" in redis_server.command("INFO", "commandstats"))
+        await asyncio.sleep(0.1)  # its answer is on its way
         await proxy.set("reset")
         await asyncio.gather(cache.get("a"), cache.get("b"))
         assert seen.away == [True]

@@ -99,10 +99,19 @@ async def test_key_comes_before_everything_else(locked_house: Service) -> None:
         assert_problem(answer, 401, "not-authenticated", "Authorization: Bearer")
 
 
-@pytest.mark.parametrize("target", ["/healthz", "/readyz", "/metrics", "/schema"])
+@pytest.mark.parametrize("target", ["/healthz", "/readyz", "/metrics", "/schema", "/"])
 async def test_ops_doors_stay_open(locked_house: Service, target: str) -> None:
-    """Probes and scrapes need no key."""
+    """Probes, scrapes and empty pages need no key."""
     assert (await locked_house.client.get(target)).status_code == 200
+
+
+async def test_console_shows_its_state_to_key_holders(locked_house: Service) -> None:
+    """What the console shows wants the key that tickets want."""
+    shut = await locked_house.client.get("/console/state")
+    assert_problem(shut, 401, "not-authenticated", "Authorization: Bearer")
+    headers = {"Authorization": f"Bearer {FIRST}"}
+    opened = await locked_house.client.get("/console/state", headers=headers)
+    assert opened.status_code == 200
 
 
 async def test_keys_are_never_shown(models: tuple[Upstream, Upstream], tmp_path: Path) -> None:

@@ -41,6 +41,13 @@ def _line(body: str, **fields: Any) -> bytes:
     return msgspec.json.encode({"body": body, **fields}) + b"\n"
 
 
+def _configured(folder: Path, models: tuple[Upstream, Upstream], server: str) -> Path:
+    """A config over the models with one more line under `[server]`."""
+    config = write_config(folder, models[0].url, models[1].url)
+    config.write_text(config.read_text().replace("[server]", f"[server]\n{server}"))
+    return config
+
+
 def _chunk(data: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(data), data)
 
@@ -175,9 +182,7 @@ async def test_too_large_batch_ends_with_an_error(
     models: tuple[Upstream, Upstream], tmp_path: Path
 ) -> None:
     """A batch that grows beyond the limit is answered up to there, and the last line says why."""
-    config = write_config(tmp_path, models[0].url, models[1].url)
-    limited = '[server]\nauth = "none"\nmax_batch_bytes = 20000'
-    config.write_text(config.read_text().replace('[server]\nauth = "none"', limited))
+    config = _configured(tmp_path, models, "max_batch_bytes = 20_000")
     line = _line("x" * 87)
     assert len(line) == 99
 
@@ -249,9 +254,7 @@ async def test_no_more_side_by_side_than_configured(
         return Scripted(completion("billing"))
 
     models[0].respond = respond
-    config = write_config(tmp_path, models[0].url, models[1].url)
-    three = '[server]\nauth = "none"\nbatch_concurrency = 3'
-    config.write_text(config.read_text().replace('[server]\nauth = "none"', three))
+    config = _configured(tmp_path, models, "batch_concurrency = 3")
     async with service(config) as house:
         lines = await _batch(house, b"".join(_line(f"ticket {n}") for n in range(60)))
     assert len(lines) == 60
@@ -292,20 +295,22 @@ async def test_20000_lines_are_streamed_in_bounded_memory(shared_house: Service)
     assert most - before < 28_000_000  # 10 MB on 2026-11-23; with a task a line it was 45 MB
 
 
-async def test_client_that_reads_last_is_not_deadlocked(shared_house: Service) -> None:
+async def test_client_that_reads_last_is_not_deadlocked(
+    models: tuple[Upstream, Upstream], tmp_path: Path
+) -> None:
     """5,000 lines sent whole before the first byte is read: no waiting in a circle."""
-    # 10 MB of lines and 7 MB of answers: more than what the sockets' own buffers can hold
+    # More than what the sockets' own buffers hold: 45 MB of lines (33 MB), 7 MB of answers (4 MB).
     face = "\U0001f600"
-    lines = (_line(f"text {n % 40} " + "x" * 900, id=face * 256) for n in range(5_000))
-    body = b"".join(lines)
+    body = b"".join(_line(f"text {n % 40} " + "x" * 8_000, id=face * 256) for n in range(5_000))
     head = CHUNKED_HEAD.replace(b"Transfer-Encoding: chunked", b"Content-Length: %d" % len(body))
+    config = _configured(tmp_path, models, "max_batch_bytes = 100_000_000")
     received = bytearray()
+    loop = asyncio.get_running_loop()
     with socket.socket() as plain:
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8_192)
         plain.setblocking(False)  # noqa: FBT003 -- the socket module's way
-        loop = asyncio.get_running_loop()
-        await loop.sock_connect(plain, ("127.0.0.1", shared_house.port))
-        async with asyncio.timeout(20):
+        async with service(config) as house, asyncio.timeout(20):
+            await loop.sock_connect(plain, ("127.0.0.1", house.port))
             await loop.sock_sendall(plain, head + body)
             while data := await loop.sock_recv(plain, 65_536):
                 received += data

@@ -31,6 +31,7 @@ from tests.support.parts import TAXONOMY, Remembering, endpoint, path, pipeline
 from tests.support.proxy import proxied
 from tests.support.redis_server import free_port
 from tests.support.upstream import NEVER, Scripted, Upstream, completion, served
+from tests.support.waiting import eventually
 
 WISH = Wish("classify", timeout_s=10.0)
 Walked = list[tuple[str, str, str]]
@@ -55,13 +56,23 @@ def _said(text: str | None, confidence: float | None = 0.99, **message: Any) -> 
 
 
 async def _walk(
-    plan: Plan, urls: Mapping[str, str], *, budget_s: float = 10.0, **config: Any
+    plan: Plan,
+    urls: Mapping[str, str],
+    *,
+    budget_s: float = 60.0,
+    short_timeout_s: float = 20.0,
+    retries: int = 1,
 ) -> Run:
-    """Runs a plan over real endpoints; every path gets the same `config`."""
+    """Runs a plan over real endpoints."""
     booked: list[Attempt] = []
     async with AsyncExitStack() as stack:
         paths = {
-            name: path(name, await stack.enter_async_context(endpoint(url)), **config)
+            name: path(
+                name,
+                await stack.enter_async_context(endpoint(url)),
+                timeout_s=short_timeout_s if name == "short" else 20.0,
+                retries=retries,
+            )
             for name, url in urls.items()
         }
         deadline = time.perf_counter() + budget_s
@@ -107,7 +118,7 @@ async def test_failure_falls_back(
     """Whatever keeps a model from replying, the next path is asked, and the failed one only once."""
     short_model.answers_in_turn(scripted)
     urls = {"short": short_model.url, "long": long_model.url}
-    run = await _walk(_plan(fallback=["long"]), urls, timeout_s=0.5, retries=3)
+    run = await _walk(_plan(fallback=["long"]), urls, short_timeout_s=0.5, retries=3)
     assert _steps(run) == [("short", "answer", outcome), ("long", "fallback", "labelled")]
     assert len(short_model.calls) == 1
 
@@ -301,7 +312,7 @@ async def test_deadline_bounds_the_whole_walk(short_model: Upstream, long_model:
     started = time.perf_counter()
     plan = _plan(escalate=[("long", 0.6)], fallback=["long"])
     urls = {"short": short_model.url, "long": long_model.url}
-    run = await _walk(plan, urls, budget_s=0.3, timeout_s=30.0, retries=3)
+    run = await _walk(plan, urls, budget_s=0.3, retries=3)
     assert time.perf_counter() - started < 5.0
     assert _steps(run) == [("short", "answer", "timeout")]
     assert run.out_of_time
@@ -314,7 +325,7 @@ async def test_path_timeout_leaves_time_for_the_next(
     """A hanging path spends its own limit only."""
     short_model.hangs()
     urls = {"short": short_model.url, "long": long_model.url}
-    run = await _walk(_plan(fallback=["long"]), urls, budget_s=10.0, timeout_s=0.2)
+    run = await _walk(_plan(fallback=["long"]), urls, short_timeout_s=0.2)
     assert _steps(run) == [("short", "answer", "timeout"), ("long", "fallback", "labelled")]
     assert not run.out_of_time
 
@@ -417,8 +428,7 @@ async def test_cancelled_caller_still_books(
     cache = MemoryCache(10) if cached else None
     async with pipeline(config_file, seen, cache) as hallway:
         caller = asyncio.create_task(hallway.classify(Ticket(body="charged twice"), WISH))
-        while not short_model.calls:  # noqa: ASYNC110 -- the call arrives when it arrives
-            await asyncio.sleep(0.005)
+        await eventually(lambda: bool(short_model.calls), within_s=15.0)
         caller.cancel()
         await asyncio.gather(caller, return_exceptions=True)
         assert hallway.in_flight == 0
@@ -450,7 +460,7 @@ async def test_out_of_time_is_said(
     seen = Remembering()
     async with pipeline(config, seen, MemoryCache(10) if cached else None) as hallway:
         with pytest.raises(OutOfTime):
-            await hallway.classify(Ticket(body="x"), Wish("classify", timeout_s=0.1))
+            await hallway.classify(Ticket(body="x"), Wish("classify", timeout_s=0.3))
     assert seen.failures == ["out-of-time"]
     assert [a.outcome for a in seen.attempts] == ["timeout"]
 

@@ -61,14 +61,15 @@ class Contract:
         return jsonschema_rs.validator_for(schema)
 
 
-_contracts: list[Contract] = []
+_contracts: dict[frozenset[str], Contract] = {}
 
 
 def contract_of(app: Litestar) -> Contract:
-    """The contract of any app of ours: the document does not depend on the config."""
-    if not _contracts:
-        _contracts.append(Contract(described(app.openapi_schema.to_schema())))
-    return _contracts[0]
+    """The contract of any app of ours: the document depends on nothing but its routes."""
+    routes = frozenset(route.path for route in app.routes)
+    if routes not in _contracts:
+        _contracts[routes] = Contract(described(app.openapi_schema.to_schema()))
+    return _contracts[routes]
 
 
 def assert_problem(response: httpx2.Response, status: int, slug: str, *words: str) -> None:

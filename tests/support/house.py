@@ -81,6 +81,14 @@ def write_config(folder: Path, short_url: str, long_url: str, more: str = "") ->
     return file
 
 
+def edited(config: Path, old: str, new: str, times: int = -1) -> Path:
+    """The config with `old` replaced; fails when there is none."""
+    text = config.read_text()
+    assert old in text
+    config.write_text(text.replace(old, new, times))
+    return config
+
+
 class Service:
     """A running service: its address, a client, and its metrics as a mapping."""
 

@@ -89,7 +89,7 @@ async def endpoint(url: str, key: str = "none", **config: Any) -> AsyncIterator[
 
 def path(name: str, server: Endpoint, codec: Codec | None = None, **config: Any) -> Path:
     """A path with a known price over an endpoint; `config` as under `[paths.NAME]`."""
-    settings: dict[str, Any] = {"model": "priced", "prompt": "test.txt", "timeout_s": 2.0} | config
+    settings: dict[str, Any] = {"model": "priced", "prompt": "test.txt", "timeout_s": 20.0} | config
     return Path(
         name=name,
         config=PathConfig(kind="chat", endpoint="test", **settings),

@@ -24,14 +24,17 @@ class FaultProxy:
         self.mode: Mode = "pass"
         self.delay_s = 0.0
         self.connections = 0
+        self._times: int | None = None
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = int(probe.getsockname()[1])
 
-    async def set(self, mode: Mode) -> None:
+    async def set(self, mode: Mode, *, times: int | None = None) -> None:
+        """`times`: after so many resets or cuts everything passes again."""
         self.mode = mode
+        self._times = times
         if mode == "refuse":
             await self._close()
         elif self._server is None:
@@ -80,6 +83,7 @@ class FaultProxy:
         try:
             while data := await source.read(65_536):
                 if self.mode == "reset":
+                    self._struck()
                     _reset(other if not answers else sink)
                     break
                 if self.mode == "blackhole":
@@ -87,6 +91,7 @@ class FaultProxy:
                 if answers and self.mode == "delay":
                     await asyncio.sleep(self.delay_s)
                 if answers and self.mode == "cut":
+                    self._struck()
                     sink.write(data[: len(data) // 2])
                     break
                 sink.write(data)
@@ -96,6 +101,12 @@ class FaultProxy:
         finally:
             for writer in (sink, other):
                 writer.close()
+
+    def _struck(self) -> None:
+        if self._times is not None:
+            self._times -= 1
+            if self._times == 0:
+                self.mode = "pass"
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
@@ -108,6 +119,7 @@ def _reset(writer: asyncio.StreamWriter) -> None:
 
 @asynccontextmanager
 async def proxied(target_port: int) -> AsyncIterator[FaultProxy]:
+    """A proxy in front of a port, open until the block ends."""
     proxy = FaultProxy(target_port)
     await proxy.open()
     try:
