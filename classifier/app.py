@@ -22,8 +22,9 @@ from classifier.api.ops import ops_doors
 from classifier.api.problems import handlers
 from classifier.api.tickets import ticket_doors
 from classifier.assembly import Assembly
+from classifier.cache.connection import connect
 from classifier.cache.memory import MemoryCache
-from classifier.cache.redis import RedisCache, connect
+from classifier.cache.redis import RedisCache
 from classifier.cache.tiered import TieredCache
 from classifier.config.load import SHIPPED, load
 from classifier.health import Health
@@ -118,6 +119,7 @@ class House:
     async def _swap(self, assembly: Assembly) -> None:
         self.assembly = self.pipeline.assembly = self.health.assembly = assembly
         self.metrics.configured(assembly)
+        self._endpoints.retire_all_but(assembly.config.endpoints)
         self._start(self._endpoints.close_retired(assembly.config.server.max_timeout_s))
 
     def _reloaded(self, outcome: str) -> None:

@@ -41,7 +41,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     redis_url: Annotated[
         str,
         Meta(
-            description="the cache's Redis, `redis://` or `rediss://`; without it the cache is in process"
+            description="the cache's Redis: `redis://`, `redis+sentinel://`, `redis+cluster://`, "
+            "with `rediss` for TLS; without it the cache is in process"
         ),
     ] = ""
     cache_secret: Annotated[

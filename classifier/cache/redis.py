@@ -1,25 +1,17 @@
-"""The Redis tier: optional at any moment, and never dearer than one bounded wait.
-
-redis-py 8.1's defaults hold a call for 3.9-58.8 s when the server is away (10 retries, 5 s socket
-timeout) and raise at 100 connections; every one of them is set here.
-"""
+"""The Redis tier: optional at any moment, and never dearer than one bounded wait."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from time import perf_counter
 
 import msgspec
 from msgspec import Struct
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeout
 
+from classifier.cache.connection import Client
 from classifier.config.schema import Cache as CacheConfig
-from classifier.errors import ConfigError
 from classifier.ports import CacheObserver
 from classifier.records import Answer
 
@@ -39,30 +31,6 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(_Entry).decode
 
 
-def connect(url: str, config: CacheConfig) -> Redis:
-    """A client that fails fast: bounded pool that waits, no retries, short socket timeouts.
-
-    Raises ConfigError for a URL that is none; its text may hold a password and is not repeated.
-    """
-    try:
-        pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=config.redis_connections,
-            timeout=config.redis_timeout_s,
-            socket_timeout=config.redis_timeout_s,
-            socket_connect_timeout=config.redis_timeout_s,
-            retry=Retry(NoBackoff(), 0),
-            health_check_interval=0,
-        )
-        pool.make_connection()  # type: ignore[no-untyped-call]  # opens nothing, refuses unknown options
-    except (TypeError, ValueError, RedisError) as error:
-        raise ConfigError(
-            "CLASSIFIER_REDIS_URL is not a Redis URL: write redis://HOST:PORT/0, rediss://… for "
-            "TLS, or unix://PATH"
-        ) from error
-    return Redis.from_pool(pool)
-
-
 class RedisCache:
     """Promise: a miss when Redis is refused, hung, slow, full, read-only or gone.
 
@@ -70,7 +38,7 @@ class RedisCache:
     background probe asks for it. Writes happen in the background.
     """
 
-    def __init__(self, client: Redis, config: CacheConfig, observer: CacheObserver) -> None:
+    def __init__(self, client: Client, config: CacheConfig, observer: CacheObserver) -> None:
         self._client = client
         self._timeout_s = config.redis_timeout_s
         self._probe_s = config.breaker_probe_s
@@ -79,14 +47,18 @@ class RedisCache:
         self._observer = observer
         self._writes: asyncio.Queue[tuple[str, Answer]] = asyncio.Queue(_WRITES_WAITING)
         self._tasks: list[asyncio.Task[None]] = []
+        self._is_closing = False
 
     @property
     def is_away(self) -> bool:
         return self._failures_in_a_row >= self._failures_allowed
 
     async def start(self) -> None:
-        """Opens the first connections and starts the background writers and the probe."""
-        await asyncio.gather(*(self._ping() for _ in range(_WRITERS)))
+        """Opens the connections and starts the background writers and the probe."""
+        try:
+            await self._client.open()
+        except (TimeoutError, RedisError, OSError):
+            self._failed()
         self._tasks = [asyncio.create_task(self._write_queued()) for _ in range(_WRITERS)]
         self._tasks.append(asyncio.create_task(self._probe_while_away()))
 
@@ -123,14 +95,14 @@ class RedisCache:
                 await self._writes.join()
         except TimeoutError:
             pass
+        self._is_closing = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        with contextlib.suppress(RedisError, OSError):
-            await self._client.aclose()
+        await self._client.aclose()
 
     async def _write_queued(self) -> None:
-        while True:
+        while not self._is_closing:
             key, answer = await self._writes.get()
             try:
                 await self._write(key, answer)
@@ -146,7 +118,7 @@ class RedisCache:
         try:
             async with asyncio.timeout(self._timeout_s):
                 ttl_ms = max(1, int(min(answer.ttl_s, _MAX_TTL_S) * 1_000))
-                await self._client.set(key, _encode(_Entry(key, answer)), px=ttl_ms)
+                await self._client.set(key, _encode(_Entry(key, answer)), ttl_ms)
         except (TimeoutError, RedisTimeout):
             outcome = "timeout"
             self._failed()
@@ -164,6 +136,7 @@ class RedisCache:
     async def _ping(self) -> None:
         """Asks as a look-up does, so that a server that is still loading does not count as back."""
         try:
+            await self._client.locate()
             async with asyncio.timeout(self._timeout_s):
                 await self._client.get("classifier:probe")
         except (TimeoutError, RedisError, OSError):

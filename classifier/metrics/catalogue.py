@@ -170,7 +170,9 @@ class Catalogue:
         self.claim_savings = self._gauge("classifier_claim_savings_ratio", "Claimed saving.")
         self.claim_tickets = self._gauge("classifier_claim_tickets_per_day", "Claimed volume.")
         self.claim_base = self._gauge(
-            "classifier_claim_base_path_info", "The path that savings are measured against.", ("path",)
+            "classifier_claim_base_path_info",
+            "The path that savings are measured against.",
+            ("path",),
         )
         self.budget = self._gauge(
             "classifier_budget_dollars_per_day", "Spend on models that is planned for; 0: none set."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -36,6 +36,11 @@ class EndpointPool:
         endpoint = OpenAIEndpoint(config, key)
         self._open[name] = (config, key, endpoint)
         return endpoint
+
+    def retire_all_but(self, names: Collection[str]) -> None:
+        """Endpoints that the live config no longer names go the way of the replaced ones."""
+        for name in set(self._open) - set(names):
+            self._retired.append(self._open.pop(name)[2])
 
     async def close_retired(self, after_s: float) -> None:
         """Closes what the last reload replaced, once the tickets under way are done with it."""

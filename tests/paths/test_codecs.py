@@ -9,7 +9,7 @@ from typing import Any
 
 import openai
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from classifier.config.schema import Options
@@ -146,6 +146,8 @@ def test_extra_body_cannot_replace_the_ticket(make: Any, key: str) -> None:
 
 @codecs
 @given(text=ANY_TEXT)
+@example(text="half of a smile \ud83d")
+@example(text="two halves \ud83d\ude00")
 def test_any_ticket_reaches_the_model(codec: Codec, text: str) -> None:
     """Whatever stands in a ticket, the model reads exactly that, inside the user message."""
     whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -73,3 +73,15 @@ async def test_replaced_client_serves_until_it_is_closed(short_model: Upstream) 
     with pytest.raises(AttemptFailed):
         await old.post("/chat/completions", b"{}", 5.0)
     await pool.aclose()
+
+
+async def test_removed_endpoint_is_closed(short_model: Upstream) -> None:
+    """An endpoint that a new config no longer names gives its connections back."""
+    pool = EndpointPool({})
+    removed = pool.open("fast", Endpoint(base_url=short_model.url))
+    kept = pool.open("slow", Endpoint(base_url=short_model.url))
+    pool.retire_all_but(["slow"])
+    await pool.close_retired(0.0)
+    assert not await removed.warm()
+    assert await kept.warm()
+    await pool.aclose()

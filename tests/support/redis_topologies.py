@@ -87,12 +87,12 @@ class Watched:
     def start(self) -> None:
         self.master.start()
         self.replica.start()
-        until(lambda: b"master_link_status:up" in self.replica.command("INFO", "replication"))
         for sentinel in self.sentinels:
             sentinel.start()
 
     def wait_for_agreement(self) -> None:
         """Until the sentinels could change the roles; they greet each other every two seconds."""
+        until(lambda: b"master_link_status:up" in self.replica.command("INFO", "replication"))
         until(lambda: all(each.sees_all() for each in self.sentinels))
 
     def stop(self) -> None:
