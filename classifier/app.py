@@ -135,6 +135,17 @@ class _Observer(Metrics):
     def __init__(self) -> None:
         super().__init__()
         self.recent = Recent()
+        self._states: dict[str, int] = {}
+
+    def cache_away(self, *, away: bool) -> None:
+        super().cache_away(away=away)
+        event(logging.WARNING, "cache.redis_away" if away else "cache.redis_back")
+
+    def path_state(self, path: str, state: int) -> None:
+        super().path_state(path, state)
+        if self._states.get(path, 1) != state:
+            event(logging.WARNING, "path.up" if state else "path.down", path=path)
+        self._states[path] = state
 
     def attempted(self, attempt: Attempt) -> None:
         super().attempted(attempt)

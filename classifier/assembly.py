@@ -33,6 +33,7 @@ class Assembly:
         self.version = loaded.version
         self.taxonomy = loaded.config.taxonomy
         self.taxonomy_version = self.taxonomy.version
+        self._names = frozenset(self.taxonomy.names)
         self.prices = PriceTable(self.config.prices)
         self._reader = LabelReader(self.taxonomy)
         self._open_endpoint = open_endpoint
@@ -79,6 +80,12 @@ class Assembly:
             output_tokens=usage.output_tokens if usage else 0,
             ttl_s=cache.abstain_ttl_s if abstained else cache.ttl_s,
         )
+
+    def vetted(self, answer: Answer | None) -> Answer | None:
+        """A remembered answer, when its label and path are ours: a shared store is not trusted."""
+        if answer is None or answer.label not in self._names or answer.path not in self.paths:
+            return None
+        return answer
 
     def counterfactual(self, answer: Answer) -> dict[str, Cost]:
         """What this ticket would have cost on each path alone, uncached, with the same output."""

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from classifier.config.schema import Escalate
 from classifier.paths.path import Path
-from classifier.records import Attempt, Reason
+from classifier.records import REPLIED, Attempt, Reason
 from classifier.routing import Plan
 
 Book = Callable[[Attempt], None]
@@ -22,19 +22,20 @@ Book = Callable[[Attempt], None]
 MIN_ATTEMPT_S = 0.005
 # Nothing came of these, and the same path may do better on a new connection.
 _RETRIED = ("connect", "reset")
-_REPLIED = ("labelled", "abstained", "not_a_label", "refusal")
 
 
 class Run(Struct, frozen=True):
     """What became of a plan: all attempts in order, and the one whose label counts.
 
     `out_of_time`: the deadline ended the walk, whether it cut an attempt short or kept one from
-    starting; with more time the plan might have given another answer.
+    starting; with more time the plan might have given another answer. `settled`: no path that
+    should have looked at an unsure answer failed to; only then is the answer worth remembering.
     """
 
     attempts: tuple[Attempt, ...]
     decisive: Attempt | None
     out_of_time: bool
+    settled: bool = True
 
     @property
     def model_s(self) -> float:
@@ -58,11 +59,12 @@ async def run(plan: Plan, paths: Mapping[str, Path], text: str, deadline: float,
     """
     walk = _Walk(plan, paths, text, deadline, book)
     await walk.ask_with_fallback(plan.path, "answer")
+    settled = True
     for step in plan.escalate:
         if walk.is_sure(step):
             break
-        await walk.escalate(step.to)
-    return walk.result()
+        settled = await walk.escalate(step.to)
+    return walk.result(settled=settled)
 
 
 class _Walk:
@@ -79,19 +81,24 @@ class _Walk:
         self._attempts: list[Attempt] = []
         self._tried: set[str] = set()
 
-    async def ask_with_fallback(self, path: str, reason: Reason) -> None:
+    async def ask_with_fallback(self, path: str, reason: Reason) -> bool:
         replied = await self._ask(path, reason)
         for other in self._plan.fallback:
             if replied:
-                return
+                break
             replied = await self._ask(other, "fallback")
+        return replied
 
-    async def escalate(self, path: str) -> None:
-        """A failed escalation keeps the label there is; without one the fallbacks are asked."""
+    async def escalate(self, path: str) -> bool:
+        """A failed escalation keeps the label there is; without one the fallbacks are asked.
+
+        True when a model replied, now or, where the path had its turn already, before.
+        """
+        if path in self._tried:
+            return any(a.path == path and a.outcome in REPLIED for a in self._attempts)
         if self._decisive() is None:
-            await self.ask_with_fallback(path, "escalation")
-        else:
-            await self._ask(path, "escalation")
+            return await self.ask_with_fallback(path, "escalation")
+        return await self._ask(path, "escalation")
 
     def is_sure(self, step: Escalate) -> bool:
         last = self._decisive()
@@ -99,8 +106,8 @@ class _Walk:
             return False
         return last.confidence is None or last.confidence >= step.below
 
-    def result(self) -> Run:
-        return Run(tuple(self._attempts), self._decisive(), self._left_s() < MIN_ATTEMPT_S)
+    def result(self, *, settled: bool) -> Run:
+        return Run(tuple(self._attempts), self._decisive(), self._left_s() < MIN_ATTEMPT_S, settled)
 
     def _decisive(self) -> Attempt | None:
         return next((a for a in reversed(self._attempts) if a.label is not None), None)
@@ -124,4 +131,4 @@ class _Walk:
             self._book(attempt)
             if attempt.outcome not in _RETRIED:
                 break
-        return attempt.outcome in _REPLIED
+        return attempt.outcome in REPLIED

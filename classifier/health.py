@@ -9,13 +9,14 @@ from time import monotonic
 from classifier.assembly import Assembly
 from classifier.cache.redis import RedisCache
 from classifier.paths.path import Path
-from classifier.records import Attempt
+from classifier.records import REPLIED, Attempt
 
 FAILURES_UNTIL_DOWN = 3
 PROBE_WHILE_DOWN_S = 2.0
 PROBE_WHILE_UP_S = 15.0
+# A refused ticket or a "slow down" is no reason to take the replica out of rotation.
+_SAYS_NOTHING = ("refused", "rate_limited", "loading")
 _TICK_S = 0.5
-_REPLIED = ("labelled", "abstained", "not_a_label", "refusal")
 
 
 class Health:
@@ -52,11 +53,11 @@ class Health:
     def attempted(self, attempt: Attempt) -> None:
         """A reply of any kind is a sign of life; failures in a row are not."""
         name = attempt.path
-        if name not in self.assembly.paths:
-            return  # a ticket ended on an older config
+        if name not in self.assembly.paths or attempt.outcome in _SAYS_NOTHING:
+            return  # a ticket ended on an older config, or the server is there and only said no
         if _was_cut_short(attempt, self.assembly.paths[name]):
             return
-        alive = attempt.outcome in _REPLIED
+        alive = attempt.outcome in REPLIED
         self._set(name, 0 if alive else self._failures.get(name, 0) + 1)
 
     async def probe_all(self) -> None:

@@ -94,7 +94,7 @@ class Pipeline:
         assembly = self.assembly
         text = ticket.text
         digest = text_digest(text, self._secret)
-        plan = assembly.plan(ticket, ticket.id or digest, wish.forced_path)
+        plan = assembly.plan(ticket, ticket.id or text, wish.forced_path)
         key = cache_key(digest, assembly.plan_fingerprint(plan))
         return _Case(ticket.id or token_hex(8), plan, assembly, text, key, started + wish.timeout_s)
 
@@ -103,7 +103,7 @@ class Pipeline:
         answer, cache_s = None, 0.0
         if cache is not None:
             looked_up = perf_counter()
-            answer = await cache.get(case.key)
+            answer = case.assembly.vetted(await cache.get(case.key))
             cache_s = perf_counter() - looked_up
         if answer is not None:
             stages = Stages(perf_counter() - started, 0.0, cache_s)
@@ -135,7 +135,7 @@ class Pipeline:
                     "the ticket's time budget passed", retry_after_s=_RETRY_AFTER_S
                 ) from error
             # A leader with less time than we have must not spend ours.
-            if leads or answer is not None or not run.out_of_time:
+            if leads or not run.out_of_time or (answer is not None and run.settled):
                 return run, answer, leads
 
     async def _run(self, case: _Case, cache: AnswerCache | None) -> tuple[Run, Answer | None]:
@@ -146,10 +146,11 @@ class Pipeline:
         if run.decisive is None:
             return run, None
         answer = assembly.answer(run.decisive, run.escalated_from)
-        if cache is not None and answer.ttl_s > 0:
+        if cache is not None and run.settled and answer.ttl_s > 0:
             cache.put(case.key, answer)
-        if case.plan.shadow is not None:
-            self._start_shadow(case, case.plan.shadow, answer)
+        shadow = case.plan.shadow
+        if shadow is not None and shadow not in [attempt.path for attempt in run.attempts]:
+            self._start_shadow(case, shadow, answer)
         return run, answer
 
     def _start_shadow(self, case: _Case, name: str, answer: Answer) -> None:

@@ -64,9 +64,10 @@ def cost(usage: Usage, rate: Rate) -> Cost:
     written = usage.cache_write_tokens
     cached_rate = rate.input if rate.cached_input is None else rate.cached_input
     write_rate = rate.input if rate.cache_write is None else rate.cache_write
-    exact = (cached is not None or cached_rate == rate.input) and (
-        written is not None or write_rate == rate.input
-    )
+    within = (cached or 0) + (written or 0) <= usage.input_tokens
+    knows_cached = cached is not None or cached_rate == rate.input
+    knows_written = written is not None or write_rate == rate.input
+    exact = within and knows_cached and knows_written
     plain_rate = max(
         rate.input,
         cached_rate if cached is None else 0,

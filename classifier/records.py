@@ -5,7 +5,7 @@ Ticket ─▶ Plan ─▶ Reply (untrusted) ─▶ Attempt ─▶ Answer (cachea
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from msgspec import Meta, Struct, field
 
@@ -16,6 +16,7 @@ Door = Literal["classify", "batch", "command"]
 Source = Literal["model", "cache", "coalesced"]
 Reason = Literal["answer", "escalation", "fallback", "retry", "shadow"]
 ReplyOutcome = Literal["labelled", "abstained", "not_a_label", "refusal"]
+REPLIED: frozenset[str] = frozenset(get_args(ReplyOutcome))
 AttemptOutcome = Literal[ReplyOutcome, FailureKind]
 CostStatus = Literal["exact", "upper_bound", "partial", "unknown"]
 

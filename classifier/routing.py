@@ -138,6 +138,8 @@ def _check(route: Route, paths: Collection[str]) -> None:
     for name in [*_answering(route), *shadow]:
         if name not in paths:
             raise ConfigError(f"{where}: unknown path {name!r}; there are: {', '.join(paths)}")
+    if route.shadow and route.shadow.path == route.path:
+        raise ConfigError(f"{where}: a shadow of its own path measures nothing")
     _refuse_repeats(f"{where}: escalation loop", [*first[: bool(route.path)], *steps])
     _refuse_repeats(f"{where}: useless fallback", [*first[: bool(route.path)], *route.fallback])
 

@@ -13,7 +13,9 @@ from classifier.fingerprints import fingerprint
 
 _DECORATION = re.compile(r"[\W_]+")
 _MAX_REPLY_CHARS = 1_000  # a label with decoration is far shorter
-_PREFIX = re.compile(r"^\W*(?:label|category|answer)\W*[:=]\s*", re.IGNORECASE)
+_PREFIX = re.compile(r"^[\s\"'*_#-]*(?:label|category|answer)[\s\"'*_]*[:=]\s*", re.IGNORECASE)
+_LABEL_KEYS = {"label", "category", "answer", "class", "classification", "intent", "queue", "team"}
+_NEGATION = re.compile(r"!=|[≠¬]")
 
 
 class Label(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -78,7 +80,7 @@ class LabelReader:
         self._by_key = {_bare(name): name for name in taxonomy.names}
 
     def read(self, text: str | None) -> str | None:
-        if not text or len(text) > _MAX_REPLY_CHARS:
+        if not text or len(text) > _MAX_REPLY_CHARS or _NEGATION.search(text):
             return None
         return self._by_key.get(_bare(self.core(text)))
 
@@ -98,7 +100,10 @@ def _from_json(text: str) -> str:
     except (msgspec.MsgspecError, RecursionError):
         return text
     while isinstance(value, dict | list) and len(value) == 1:
-        value = next(iter(value.values())) if isinstance(value, dict) else value[0]
+        name = next(iter(value)) if isinstance(value, dict) else 0
+        if isinstance(name, str) and _bare(name) not in _LABEL_KEYS:  # {"not": "refund"}
+            return ""
+        value = value[name]
     return value if isinstance(value, str) else ""
 
 

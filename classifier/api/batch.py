@@ -93,6 +93,8 @@ class BatchAnswer(ASGIResponse):
         try:
             async for data in self._cut():
                 number += 1
+                if number > self._server.max_batch_lines:
+                    raise TooLarge(f"the batch has more than {self._server.max_batch_lines} lines")
                 if isinstance(data, ClassifierError) or data.strip():
                     lines.put_nowait(_Line(number, data))
         except ClassifierError as error:

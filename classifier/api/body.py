@@ -17,6 +17,7 @@ from litestar import Request
 from classifier.errors import Malformed, TooLarge, Unprocessable, WrongMediaType
 from classifier.records import Ticket
 
+_MOST_DIGITS = 18
 _FIELDS = [field.name for field in msgspec.structs.fields(Ticket)]
 _MIN_BODY_S = 1.0  # a ticket's own time budget may be shorter than its body's way here
 _decode = msgspec.json.Decoder(Ticket).decode
@@ -38,7 +39,8 @@ def check_media_type(request: Request[Any, Any, Any], expected: tuple[str, ...])
 def check_size(request: Request[Any, Any, Any], max_bytes: int) -> None:
     """Raises TooLarge before anything is read, where the length is announced."""
     announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > max_bytes:
+    digits = announced.lstrip("0")
+    if digits.isdecimal() and (len(digits) > _MOST_DIGITS or int(digits) > max_bytes):
         raise _too_large(max_bytes)
 
 

@@ -12,7 +12,7 @@ from classifier.errors import Malformed, NotAllowed
 from classifier.pipeline import Wish
 from classifier.records import Door
 
-_WHOLE_NUMBER = re.compile(r"0*[1-9][0-9]{0,8}")
+_WHOLE_NUMBER = re.compile(r"0{0,9}[1-9][0-9]{0,8}")
 _PARAMETERS = {"path", "cache"}
 
 

@@ -23,7 +23,7 @@ from classifier.settings import Settings, api_keys
 _TRIES = 4
 _PAUSE_S = 1.0
 _MAX_PAUSE_S = 60.0
-_TRY_LATER = (429, 502, 503, 504)
+_TRY_LATER = (429, 502, 503)
 _answer = msgspec.json.Decoder(Answered).decode
 _problem = msgspec.json.Decoder(Problem).decode
 

@@ -30,9 +30,16 @@ def run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
     settings = settings_from(options, environ)
     file = Path(settings.config) if settings.config else SHIPPED / "classifier.toml"
-    assembly = Assembly(load(file, environ), EndpointPool(environ).open)
+    loaded = load(file, environ)
+    wanted = [e.api_key_env for e in loaded.config.endpoints.values() if e.api_key_env]
+    missing = [name for name in dict.fromkeys(wanted) if not environ.get(name)]
+    # What is checked is the file; a key is only needed where the service runs.
+    pool = EndpointPool({**environ, **dict.fromkeys(missing, "missing")})
+    assembly = Assembly(loaded, pool.open)
     console = terminal()
     console.print(f"{file}: valid, version {assembly.version}")
+    for name in missing:
+        console.print(f"{name} is not set: `serve` will refuse to start without it")
     console.print(
         f"taxonomy {assembly.taxonomy_version}: {len(assembly.taxonomy.labels)} labels, "
         f"abstain {assembly.taxonomy.abstain!r}; prices as of {assembly.prices.as_of}"

@@ -39,6 +39,9 @@ class Server(Section, frozen=True, kw_only=True):
     max_batch_bytes: Annotated[
         int, Meta(ge=1_024, le=1_073_741_824, description="largest batch, in bytes of NDJSON")
     ] = 16_777_216
+    max_batch_lines: Annotated[
+        int, Meta(ge=1, le=10_000_000, description="most lines of one batch")
+    ] = 100_000
     batch_concurrency: Annotated[
         int, Meta(ge=1, le=256, description="tickets of one batch that are asked side by side")
     ] = 16

@@ -69,8 +69,8 @@ class Catalogue:
         )
         self.model_duration = self._histogram(
             "classifier_model_duration_seconds",
-            "Time awaiting the model, per call.",
-            ("path", "reason"),
+            "Time awaiting the model, per call; replied is `no` for errors and timeouts.",
+            ("path", "reason", "replied"),
         )
         self.server_duration = self._histogram(
             "classifier_model_server_duration_seconds",

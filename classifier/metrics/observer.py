@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import get_args
 
 from prometheus_client import (
     CollectorRegistry,
@@ -17,8 +18,9 @@ from prometheus_client import (
 from classifier import __version__
 from classifier.assembly import Assembly
 from classifier.metrics.catalogue import Catalogue
-from classifier.records import Attempt, Classification, Door
+from classifier.records import Attempt, Classification, Door, ReplyOutcome
 
+_REPLIED = get_args(ReplyOutcome)
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -66,7 +68,8 @@ class Metrics:
         c = self._c
         path, reason = attempt.path, attempt.reason
         c.attempts.labels(path, reason, attempt.outcome).inc()
-        c.model_duration.series(path, reason).observe(attempt.duration_s)
+        replied = "yes" if attempt.outcome in _REPLIED else "no"
+        c.model_duration.series(path, reason, replied).observe(attempt.duration_s)
         if attempt.server_time_s is not None:
             c.server_duration.series(path).observe(attempt.server_time_s)
         if attempt.usage is not None:

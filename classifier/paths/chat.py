@@ -32,7 +32,7 @@ class ChatCodec:
     def __init__(self, model: str, prompt: Prompt, options: Options, max_ticket_chars: int) -> None:
         self._prompt = prompt
         self._max_ticket_chars = max_ticket_chars
-        refuse_keys(options.extra_body, "messages", "stream")
+        refuse_keys(options.extra_body, "messages", "model", "n", "stream")
         fields = _fields(model, options) | options.extra_body
         self._head, self._tail = _around_ticket(fields, prompt)
 

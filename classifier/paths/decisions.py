@@ -42,7 +42,7 @@ class DecisionsCodec:
     ) -> None:
         self._prompt = prompt
         self._max_ticket_chars = max_ticket_chars
-        refuse_keys(options.extra_body, "input", "questions")
+        refuse_keys(options.extra_body, "input", "model", "questions")
         fields = _fields(model, prompt, options, taxonomy)
         self._head = msgspec.json.encode(fields).removesuffix(b"}") + b',"input":'
 
