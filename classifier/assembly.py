@@ -41,6 +41,11 @@ class Assembly:
         self.paths: Mapping[str, Path] = {
             name: self._path(name, config) for name, config in self.config.paths.items()
         }
+        if strangers := set(self.config.claims.latency_s) - set(self.paths):
+            known = ", ".join(self.paths)
+            raise ConfigError(
+                f"claims: latency_s names no path: {min(strangers)!r}; there are: {known}"
+            )
         self._plan_fingerprints: dict[tuple[str, str], str] = {}
 
     def plan(self, ticket: Ticket, sticky_id: str, forced: str | None) -> Plan:

@@ -100,10 +100,10 @@ def _from_json(text: str) -> str:
     except (msgspec.MsgspecError, RecursionError):
         return text
     while isinstance(value, dict | list) and len(value) == 1:
-        name = next(iter(value)) if isinstance(value, dict) else 0
-        if isinstance(name, str) and _bare(name) not in _LABEL_KEYS:  # {"not": "refund"}
+        name = next(iter(value)) if isinstance(value, dict) else "label"
+        value = value[name] if isinstance(value, dict) else value[0]
+        if isinstance(value, str) and _bare(name) not in _LABEL_KEYS:  # {"not": "refund"}
             return ""
-        value = value[name]
     return value if isinstance(value, str) else ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
@@ -52,6 +53,10 @@ class Server(Section, frozen=True, kw_only=True):
     allow_forced_path: Annotated[
         bool, Meta(description="whether `?path=NAME` may force a path past the routes")
     ] = True
+
+    def __post_init__(self) -> None:
+        if self.timeout_s > self.max_timeout_s:
+            raise ValueError("timeout_s is above max_timeout_s, which caps it")
 
 
 class Endpoint(Section, frozen=True, kw_only=True):
@@ -267,6 +272,9 @@ class Prices(Section, frozen=True, kw_only=True):
     ]
     models: tuple[Price, ...] = ()
 
+    def __post_init__(self) -> None:
+        date.fromisoformat(self.as_of)  # raises ValueError for a day that no calendar has
+
 
 class Claims(Section, frozen=True, kw_only=True):
     """What is claimed, exported beside what is measured; never used as a result."""
@@ -282,6 +290,10 @@ class Claims(Section, frozen=True, kw_only=True):
     budget_usd_per_day: Annotated[
         Decimal, Meta(description="spend on models that is planned for, alerts fire above; 0: none")
     ] = Decimal(0)
+
+    def __post_init__(self) -> None:
+        if not self.budget_usd_per_day.is_finite() or self.budget_usd_per_day < 0:
+            raise ValueError("budget_usd_per_day must be a number of dollars from 0 on")
 
 
 class Config(Section, frozen=True, kw_only=True):

@@ -53,10 +53,10 @@ def test_check_without_arguments_is_the_shipped_config(command: Command) -> None
 
 
 def test_check_says_what_serve_would(command: Command) -> None:
-    """A missing key is told with the variable to set."""
+    """A missing key does not make the file wrong, and is told with the variable to set."""
     result = command("check")
-    assert result.code == 2
-    assert "endpoint 'openai' has no key: set OPENAI_API_KEY" in result.err
+    assert result.code == 0
+    assert "OPENAI_API_KEY is not set: `serve` will refuse to start" in result.out
 
 
 def test_long_names_stay_whole(config: Path, command: Command) -> None:

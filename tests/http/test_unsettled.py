@@ -20,6 +20,12 @@ def unsure(label: str) -> dict[str, object]:
     return found
 
 
+def limit_lines(config_file: Path, most: int) -> None:
+    """Sets the most lines that a batch may have."""
+    text = config_file.read_text()
+    config_file.write_text(text.replace("[server]", f"[server]\nmax_batch_lines = {most}"))
+
+
 async def test_unsure_label_is_not_remembered_when_its_escalation_failed(
     house: Service, short_model: Upstream, long_model: Upstream
 ) -> None:
@@ -58,9 +64,7 @@ async def test_number_of_a_thousand_digits_is_malformed(house: Service) -> None:
 
 async def test_batch_of_too_many_lines_ends_with_an_error(config_file: Path) -> None:
     """Lines are bounded in number, so that a batch of line breaks takes no gigabytes."""
-    config_file.write_text(
-        config_file.read_text().replace("[server]", "[server]\nmax_batch_lines = 3")
-    )
+    limit_lines(config_file, 3)
     lines = b"\n".join(json.dumps({"body": str(n)}).encode() for n in range(6))
     async with service(config_file) as running:
         answer = await running.client.post(

@@ -128,18 +128,26 @@ def test_static_part_comes_first(codec: Codec) -> None:
 @pytest.mark.parametrize("make", [chat, decisions])
 def test_extra_body_overrides(make: Any) -> None:
     """`extra_body` has the last word, so that a server's own ways can be met."""
-    options = Options(prompt_cache_key="a", extra_body={"prompt_cache_key": "b", "model": "other"})
+    options = Options(prompt_cache_key="a", extra_body={"prompt_cache_key": "b", "more": 1})
     sent = json.loads(make(options).encode("charged twice"))
-    assert (sent["prompt_cache_key"], sent["model"]) == ("b", "other")
+    assert (sent["prompt_cache_key"], sent["more"]) == ("b", 1)
     assert _sent_ticket(make(), make(options).encode("charged twice")) == "charged twice"
 
 
 @pytest.mark.parametrize(
     ("make", "key"),
-    [(chat, "messages"), (chat, "stream"), (decisions, "input"), (decisions, "questions")],
+    [
+        (chat, "messages"),
+        (chat, "model"),
+        (chat, "n"),
+        (chat, "stream"),
+        (decisions, "input"),
+        (decisions, "model"),
+        (decisions, "questions"),
+    ],
 )
 def test_extra_body_cannot_replace_the_ticket(make: Any, key: str) -> None:
-    """An extra key that would lose the ticket or the answer is refused at start, by name."""
+    """An extra key that would lose the ticket, the answer or the price is refused at start, by name."""
     with pytest.raises(ConfigError, match=f"extra_body: '{key}'"):
         make(Options(extra_body={key: []}))
 
