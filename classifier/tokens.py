@@ -20,7 +20,7 @@ Count = Callable[[str], int]
 
 @lru_cache(maxsize=1)
 def tokenizer() -> Count | None:
-    """A counting function, or None without the `tokens` extra. Loads 75 MB once (1.4 s)."""
+    """A counting function, or None without the `tokens` extra. Takes 140 MB and about a second, once."""
     try:
         from bpe_openai import get_encoding
     except ImportError:
