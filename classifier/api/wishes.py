@@ -34,7 +34,7 @@ def _timeout_s(request: Request[Any, Any, Any], server: Server) -> float:
     """X-Timeout-Ms in seconds, capped; the config's default without it."""
     value = request.headers.get("x-timeout-ms")
     if value is None:
-        return server.timeout_s
+        return min(server.timeout_s, server.max_timeout_s)
     if not _WHOLE_NUMBER.fullmatch(value):
         raise Malformed("X-Timeout-Ms takes a whole number of milliseconds from 1 to 999999999")
     return min(int(value) / 1_000, server.max_timeout_s)

@@ -54,10 +54,6 @@ class Server(Section, frozen=True, kw_only=True):
         bool, Meta(description="whether `?path=NAME` may force a path past the routes")
     ] = True
 
-    def __post_init__(self) -> None:
-        if self.timeout_s > self.max_timeout_s:
-            raise ValueError("timeout_s is above max_timeout_s, which caps it")
-
 
 class Endpoint(Section, frozen=True, kw_only=True):
     """A server that speaks the OpenAI protocol: OpenAI, Azure, vLLM, a gateway, the simulator."""

@@ -303,7 +303,7 @@ async def test_removed_path_leaves_the_metrics(house: Service, config_file: Path
     await _classify(house, "x")
     text = _delete(config_file)
     start, end = text.index("[paths.short]"), text.index("[paths.long]")
-    _write(config_file, text[:start] + text[end:])
+    _write(config_file, (text[:start] + text[end:]).replace("short = 0.1, ", ""))
     await _reloads(house, "live")
     states = [
         sample
