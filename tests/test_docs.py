@@ -114,7 +114,6 @@ def test_named_commands_exist(page: Path) -> None:
         assert ours(text.split())[:1] in [[], *([name] for name in COMMANDS)], text
 
 
-@pytest.mark.skipif(not README.exists(), reason="there is no README yet")
 def test_answer_in_readme_is_one() -> None:
     """The answer that a newcomer compares with has exactly the keys that there are."""
     (text,) = fences(README, "json")
@@ -126,7 +125,6 @@ def test_answer_in_readme_is_one() -> None:
         assert list(shown[key]) == [field.name for field in msgspec.structs.fields(kind)]
 
 
-@pytest.mark.skipif(not README.exists(), reason="there is no README yet")
 def test_routes_in_readme_are_valid() -> None:
     """An example that is pasted into a config is taken."""
     for text in fences(README, "toml"):
