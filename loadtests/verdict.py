@@ -83,9 +83,13 @@ def _reason(check: Check) -> str:
     if check.value is None:
         return f"{limit.of}{where}: nothing to measure"
     word = "at least" if limit.at_least else "at most"
-    return (
-        f"{limit.of}{where}: {number(check.value)} {limit.unit}, {word} {number(limit.at)} allowed"
-    )
+    value, at = figure(check.value, limit.unit), figure(limit.at, limit.unit)
+    return f"{limit.of}{where}: {value}, {word} {at} allowed"
+
+
+def figure(value: float, unit: str) -> str:
+    """With its unit; shares to a hundredth of a percent, because 99.96 is not 100."""
+    return f"{value:.2f} %" if unit == "%" else f"{number(value)} {unit}"
 
 
 def number(value: float) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from loadtests.claims import NOTHING
 from loadtests.money import Price
 from loadtests.summary import Row, Stage, Summary
-from loadtests.verdict import BROKEN, HOLDS, Check, number
+from loadtests.verdict import BROKEN, HOLDS, Check, figure, number
 
 SIMULATED = (
     "Latencies, tokens and answers are made up by this project's own simulator. These figures show "
@@ -89,8 +89,8 @@ def check_cells(check: Check) -> list[str]:
     return [
         limit.name,
         limit.of + (f" ({limit.phase})" if limit.phase else ""),
-        _NONE if check.value is None else f"{number(check.value)} {limit.unit}",
-        f"{bound} {number(limit.at)} {limit.unit}{own}",
+        _NONE if check.value is None else figure(check.value, limit.unit),
+        f"{bound} {figure(limit.at, limit.unit)}{own}",
         mark(check),
     ]
 

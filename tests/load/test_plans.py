@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import math
+import sys
 from pathlib import Path
 
 import pytest
@@ -145,3 +147,23 @@ def test_commands_in_the_documentation_are_taken() -> None:
 def test_locustfile_is_short() -> None:
     """It only names what is elsewhere."""
     assert len((ROOT / "loadtests" / "locustfile.py").read_text().splitlines()) <= 30
+
+
+def test_generator_needs_nothing_but_locust() -> None:
+    """The pods that send tickets have Locust and this folder, not the service."""
+    waiting, seen, outside = ["loadtests.locustfile"], set(), set()
+    while waiting:
+        name = waiting.pop()
+        file = ROOT.joinpath(*name.split("."))
+        file = file / "__init__.py" if file.is_dir() else file.with_suffix(".py")
+        if name in seen or not file.exists():
+            continue
+        seen.add(name)
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom):
+                names = [str(node.module)] + [f"{node.module}.{one.name}" for one in node.names]
+            waiting += [one for one in names if one.startswith("loadtests")]
+            outside |= {one.split(".")[0] for one in names} - sys.stdlib_module_names
+    assert "loadtests.report" in seen
+    assert outside == {"loadtests", "locust", "gevent", "psutil"}
