@@ -9,7 +9,6 @@ import logging
 import secrets
 import signal
 from collections.abc import AsyncIterator, Coroutine, Mapping
-from pathlib import Path
 from typing import Any
 
 from litestar import Litestar
@@ -26,7 +25,7 @@ from classifier.cache.connection import connect
 from classifier.cache.memory import MemoryCache
 from classifier.cache.redis import RedisCache
 from classifier.cache.tiered import TieredCache
-from classifier.config.load import SHIPPED, load
+from classifier.config.load import config_file, load
 from classifier.health import Health
 from classifier.logs import event
 from classifier.metrics import Metrics
@@ -46,9 +45,7 @@ class House:
         """Raises ConfigError for whatever would keep it from working."""
         self.settings = settings
         self._environ = environ
-        self._config_file = (
-            Path(settings.config) if settings.config else SHIPPED / "classifier.toml"
-        )
+        self._config_file = config_file(settings.config)
         self._endpoints = EndpointPool(environ)
         self.assembly = self._build()
         self.metrics = _Observer()
@@ -88,6 +85,7 @@ class House:
         async with self.open():
             self._start(self.reloader.watch())
             loop = asyncio.get_running_loop()
+            # Outside the main thread, and on Windows, there is no SIGHUP: the files are watched anyway.
             with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
                 loop.add_signal_handler(signal.SIGHUP, self.reloader.ask)
             event(

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from classifier.cli.options import add_config, settings_from
-from classifier.config.load import SHIPPED, load
+from classifier.config.load import config_file, load
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -29,7 +28,7 @@ def run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     from classifier.paths.pool import EndpointPool
 
     settings = settings_from(options, environ)
-    file = Path(settings.config) if settings.config else SHIPPED / "classifier.toml"
+    file = config_file(settings.config)
     loaded = load(file, environ)
     wanted = [e.api_key_env for e in loaded.config.endpoints.values() if e.api_key_env]
     missing = [name for name in dict.fromkeys(wanted) if not environ.get(name)]

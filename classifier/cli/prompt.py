@@ -8,10 +8,9 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 
 from classifier.cli.options import add_config, settings_from
-from classifier.config.load import SHIPPED, load
+from classifier.config.load import config_file, load
 from classifier.errors import ConfigError
 from classifier.prompts import DIVIDER, Prompt, render
 from classifier.tokens import CACHE_THRESHOLD_TOKENS, count_static, static_text
@@ -24,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     settings = settings_from(options, environ)
-    file = Path(settings.config) if settings.config else SHIPPED / "classifier.toml"
+    file = config_file(settings.config)
     loaded = load(file, environ)
     path = loaded.config.paths.get(options.path)
     if path is None:

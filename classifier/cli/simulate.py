@@ -15,7 +15,7 @@ from classifier import logs
 from classifier.cli.listening import bind, url
 from classifier.cli.options import add_config, settings_from
 from classifier.cli.signals import end_well_on_sigterm
-from classifier.config.load import SHIPPED, load
+from classifier.config.load import config_file, load
 
 PORT = 8100
 
@@ -47,7 +47,7 @@ def run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     # Only the taxonomy is taken from the service's config: the simulator has its own address.
     service = argparse.Namespace(config=options.config)
     settings = settings_from(service, environ)
-    file = Path(settings.config) if settings.config else SHIPPED / "classifier.toml"
+    file = config_file(settings.config)
     logs.set_up("warning")
     from classifier.simulator import config, rows, server
 

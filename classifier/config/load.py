@@ -27,6 +27,11 @@ class Loaded(Struct, frozen=True):
     version: str
 
 
+def config_file(name: str) -> Path:
+    """The file that was named, or the shipped one."""
+    return Path(name) if name else SHIPPED / "classifier.toml"
+
+
 def load(path: Path, environ: Mapping[str, str]) -> Loaded:
     """Reads a config file whole. Raises ConfigError with file, line and what to do.
 

@@ -17,6 +17,7 @@ def binary(name: str) -> str:
     """prometheus or promtool from the PATH; they come with Debian's package `prometheus`."""
     found = shutil.which(name)
     if found is None:
+        # The README promises tests that need only Python; CI installs it and so skips nothing.
         pytest.skip(f"no {name} on the PATH (Debian: apt-get install prometheus)")
     return found
 

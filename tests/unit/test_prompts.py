@@ -13,7 +13,7 @@ from classifier.config.load import SHIPPED, load
 from classifier.errors import ConfigError
 from classifier.prompts import DIVIDER, Prompt, head_and_tail, render
 from classifier.taxonomy import Label, Taxonomy
-from classifier.tokens import CACHE_THRESHOLD_TOKENS, count_static, static_text, tokenizer
+from classifier.tokens import CACHE_THRESHOLD_TOKENS, count_static, static_text
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "prompts"
 TAXONOMY = Taxonomy(
@@ -196,8 +196,6 @@ def shipped(path: str) -> tuple[str, Prompt, Taxonomy]:
 @pytest.mark.parametrize(("path", "least", "most"), [("short", 40, 60), ("long", 700, 1_023)])
 def test_shipped_prompts_have_the_claimed_size(path: str, least: int, most: int) -> None:
     """About 50 tokens against about 800, both below the size from which a vendor caches."""
-    if tokenizer() is None:
-        pytest.skip("the `tokens` extra is not installed")
     tokens = count_static(*shipped(path))
     assert tokens is not None
     assert least <= tokens <= most < CACHE_THRESHOLD_TOKENS
