@@ -6,19 +6,13 @@ from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Struct, field
+from msgspec import Meta, field
 
+from classifier.config.section import Name, Seconds, Section, Share
 from classifier.taxonomy import Taxonomy
 
-Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
-Share = Annotated[float, Meta(ge=0.0, le=1.0)]
-Seconds = Annotated[float, Meta(gt=0.0, le=600.0)]
 BaseUrl = Annotated[str, Meta(pattern=r"^https?://[^\s]+$")]
 _YEAR_S = 31_536_000  # no time to live is longer: Redis takes no infinity
-
-
-class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One table of the config file: unknown keys are refused."""
 
 
 class Server(Section, frozen=True, kw_only=True):

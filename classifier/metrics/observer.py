@@ -18,6 +18,7 @@ from prometheus_client import (
 from classifier import __version__
 from classifier.assembly import Assembly
 from classifier.metrics.catalogue import Catalogue
+from classifier.metrics.maker import Maker
 from classifier.records import Attempt, Classification, Door, ReplyOutcome
 
 _REPLIED = get_args(ReplyOutcome)
@@ -31,13 +32,14 @@ class Metrics:
         self._registry = CollectorRegistry()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self._registry)
-        self._c = Catalogue(self._registry)
+        self._make = Maker(self._registry)
+        self._c = Catalogue(self._make)
         self._c.build_info.labels(__version__).set(1)
         self._assembly: Assembly | None = None
 
     def render(self) -> bytes:
         """The whole exposition, Prometheus text format 0.0.4."""
-        lines = [line for histogram in self._c.histograms for line in histogram.lines()]
+        lines = [line for histogram in self._make.histograms for line in histogram.lines()]
         return generate_latest(self._registry) + ("\n".join(lines) + "\n").encode()
 
     def watch_in_flight(self, count: Callable[[], int]) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, field
 
 from classifier.config.load import SHIPPED
-from classifier.config.schema import Section, Share
+from classifier.config.section import Section, Share
 from classifier.config.toml import Document, convert
 from classifier.errors import ConfigError
 
