@@ -13,7 +13,7 @@ from typing import Any
 
 from litestar import Litestar
 
-from classifier.api.auth import Door
+from classifier.api.auth import Doorkeeper
 from classifier.api.console import console_doors
 from classifier.api.context import stamp
 from classifier.api.docs import openapi_config
@@ -32,8 +32,7 @@ from classifier.metrics import Metrics
 from classifier.paths.pool import EndpointPool
 from classifier.pipeline import Pipeline
 from classifier.recent import Recent
-from classifier.records import Attempt, Classification
-from classifier.records import Door as Entrance
+from classifier.records import Attempt, Classification, Door
 from classifier.reload import Reloader
 from classifier.settings import Settings, api_keys
 
@@ -150,7 +149,7 @@ class _Observer(Metrics):
         self.health.attempted(attempt)
         self.recent.attempted(attempt)
 
-    def classified(self, classification: Classification, door: Entrance) -> None:
+    def classified(self, classification: Classification, door: Door) -> None:
         super().classified(classification, door)
         self.recent.classified(classification)
 
@@ -160,7 +159,7 @@ def create_app(settings: Settings, environ: Mapping[str, str]) -> Litestar:
     house = House(settings, environ)
     auth = settings.auth or house.assembly.config.server.auth
     console = house.assembly.config.server.console
-    door = Door(auth, api_keys(settings), settings.host)
+    door = Doorkeeper(auth, api_keys(settings), settings.host)
     return Litestar(
         route_handlers=[
             *ticket_doors(house.pipeline, door, log_tickets=settings.log_tickets),

@@ -143,20 +143,22 @@ def _send(settings: Settings, planned: Plan, trouble: faults.Trouble) -> int:
 @contextlib.contextmanager
 def _locust(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
     environ = {k: v for k, v in os.environ.items() if not k.startswith(("LOAD_", "LOCUST_"))}
-    with (settings.out / "locust.log").open("wb") as log:
-        child = subprocess.Popen(  # noqa: S603
-            (
-                sys.executable, "-m", "locust", "-f", str(_LOCUSTFILE), "--headless",
-                "--only-summary", "--stop-timeout", "1",
-            ),
-            env={**environ, **write_settings(settings)}, cwd=ROOT, stderr=log,
-            stdin=subprocess.DEVNULL, start_new_session=True,
-        )  # fmt: skip
-    _prefer(child.pid)
+    child: subprocess.Popen[bytes] | None = None
     try:
+        with (settings.out / "locust.log").open("wb") as log, house.undisturbed():
+            child = subprocess.Popen(  # noqa: S603
+                (
+                    sys.executable, "-m", "locust", "-f", str(_LOCUSTFILE), "--headless",
+                    "--only-summary", "--stop-timeout", "1",
+                ),
+                env={**environ, **write_settings(settings)}, cwd=ROOT, stderr=log,
+                stdin=subprocess.DEVNULL, start_new_session=True,
+            )  # fmt: skip
+        _prefer(child.pid)
         yield child
     finally:
-        house.end(child)
+        if child is not None:
+            house.end(child)
 
 
 def _prefer(pid: int) -> None:

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -51,7 +52,7 @@ class Redis:
         return self._process.pid if self._process else 0
 
     def start(self) -> None:
-        with (self._folder / "redis.log").open("ab") as log:
+        with (self._folder / "redis.log").open("ab") as log, undisturbed():
             self._process = subprocess.Popen(  # noqa: S603
                 (
                     self._binary, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "",
@@ -177,15 +178,38 @@ def _process(
     folder: Path, name: str, arguments: tuple[str, ...], environ: Mapping[str, str]
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A child in a group of its own, so that a terminal's ctrl-c reaches this process alone."""
-    with (folder / f"{name}.log").open("wb") as log:
-        child = subprocess.Popen(  # noqa: S603
-            (sys.executable, "-m", "classifier", *arguments),
-            env=dict(environ), stdout=log, stderr=log, cwd=ROOT, start_new_session=True,
-        )  # fmt: skip
+    child: subprocess.Popen[bytes] | None = None
     try:
+        with (folder / f"{name}.log").open("wb") as log, undisturbed():
+            child = subprocess.Popen(  # noqa: S603
+                (sys.executable, "-m", "classifier", *arguments),
+                env=dict(environ), stdout=log, stderr=log, cwd=ROOT, start_new_session=True,
+            )  # fmt: skip
         yield child
     finally:
-        end(child)
+        if child is not None:
+            end(child)
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Puts off the signals that end us until the block is over: no child that nobody knows of.
+
+    Python runs handlers between any two steps, so also between a start and the `try` around it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # handlers run in the main thread alone
+        return
+    heard: list[int] = []
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = {number: signal.signal(number, lambda n, _: heard.append(n)) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for late in heard:
+            signal.raise_signal(late)
 
 
 def end(child: subprocess.Popen[bytes]) -> None:

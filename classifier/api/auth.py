@@ -12,7 +12,7 @@ from litestar import Request
 from classifier.errors import ConfigError, NotAuthenticated
 
 
-class Door:
+class Doorkeeper:
     """Lets a request in, or raises NotAuthenticated. Holds digests of the keys, not the keys."""
 
     def __init__(self, auth: Literal["bearer", "none"], keys: tuple[str, ...], host: str) -> None:

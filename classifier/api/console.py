@@ -10,7 +10,7 @@ from litestar.handlers import HTTPRouteHandler
 from msgspec import Struct
 
 from classifier import __version__
-from classifier.api.auth import Door
+from classifier.api.auth import Doorkeeper
 from classifier.assembly import Assembly
 from classifier.health import Health
 from classifier.money import usd
@@ -62,7 +62,7 @@ class State(Struct):
     prices_as_of: str
 
 
-def console_doors(health: Health, recent: Recent, door: Door) -> list[HTTPRouteHandler]:
+def console_doors(health: Health, recent: Recent, door: Doorkeeper) -> list[HTTPRouteHandler]:
     """The page is open, it holds nothing; what it shows wants the key that tickets want."""
 
     @get("/", media_type=MediaType.HTML, include_in_schema=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from litestar import MediaType, Response, get
+from litestar import MediaType, Response, get, head
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import ResponseSpec
 from msgspec import Struct
@@ -29,6 +29,10 @@ def ops_doors(health: Health, metrics: Metrics) -> list[HTTPRouteHandler]:
         """Answers as long as the process does; never asks Redis or a model."""
         return "ok"
 
+    # Load balancers often ask for the head alone; the API's description need not say so twice.
+    @head("/healthz", media_type=MediaType.TEXT, include_in_schema=False)
+    async def healthz_head() -> None: ...
+
     not_ready = ResponseSpec(Readiness, description="No path can answer", generate_examples=False)
 
     @get(
@@ -44,9 +48,13 @@ def ops_doors(health: Health, metrics: Metrics) -> list[HTTPRouteHandler]:
         )
         return Response(found, status_code=200 if found.ready else 503)
 
+    @head("/readyz", include_in_schema=False)
+    async def readyz_head() -> Response[None]:
+        return Response(None, status_code=200 if health.ready else 503)
+
     @get("/metrics", media_type=CONTENT_TYPE, summary="Prometheus metrics", tags=["operations"])
     async def metrics_page() -> Response[bytes]:
         """Prometheus text format 0.0.4."""
         return Response(metrics.render(), headers={"Content-Type": CONTENT_TYPE})
 
-    return [healthz, readyz, metrics_page]
+    return [healthz, healthz_head, readyz, readyz_head, metrics_page]

@@ -9,7 +9,7 @@ from litestar import Request, Response, post
 from litestar.handlers import HTTPRouteHandler
 
 from classifier.api.answers import answered, server_timing
-from classifier.api.auth import Door
+from classifier.api.auth import Doorkeeper
 from classifier.api.batch import MEDIA_TYPE, BatchAnswer
 from classifier.api.body import check_media_type, check_size, read_all, read_ticket
 from classifier.api.context import request_id
@@ -21,7 +21,9 @@ _encode = msgspec.json.Encoder().encode
 NDJSON = (MEDIA_TYPE, "application/ndjson", "application/jsonl")
 
 
-def ticket_doors(pipeline: Pipeline, door: Door, *, log_tickets: bool) -> list[HTTPRouteHandler]:
+def ticket_doors(
+    pipeline: Pipeline, door: Doorkeeper, *, log_tickets: bool
+) -> list[HTTPRouteHandler]:
     """Handlers over finished objects: nothing is injected or validated per request."""
 
     @post("/classify", summary="Classify one ticket", tags=["tickets"], request_max_body_size=None)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from decimal import Decimal
 
 from msgspec import Struct, field
@@ -14,6 +13,7 @@ from rich.table import Table
 from classifier.api.answers import Answered
 from classifier.api.problems import Problem
 from classifier.money import NANODOLLARS_PER_DOLLAR, nanodollars, usd
+from classifier.percentiles import percentile
 
 _PERCENTILES = (50, 95, 99)
 SIMULATED = "simulated models: these figures show the service, not a vendor"
@@ -126,12 +126,6 @@ class Tally:
     def _reasons(self) -> Iterator[str]:
         for title, count in self.failures.most_common():
             yield f"failed {count} times: {title}; the first: {self._examples[title]}"
-
-
-def percentile(values: Iterable[float], percent: float) -> float:
-    """Nearest-rank percentile: the smallest value with at least `percent` % at or below it."""
-    ordered = sorted(values)
-    return ordered[max(0, math.ceil(percent / 100 * len(ordered)) - 1)] if ordered else math.nan
 
 
 def _cells(line: Line, tickets_per_day: int) -> list[str]:

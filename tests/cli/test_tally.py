@@ -18,8 +18,9 @@ from classifier.api.problems import Problem
 from classifier.cli.job import Job
 from classifier.cli.output import Output
 from classifier.cli.reading import Columns, at_hand, read_rows
-from classifier.cli.tally import SIMULATED, Tally, percentile
+from classifier.cli.tally import SIMULATED, Tally
 from classifier.cli.terminal import terminal
+from classifier.percentiles import percentile
 from classifier.records import Ticket
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from classifier.api.auth import Door
+from classifier.api.auth import Doorkeeper
 from classifier.app import create_app
 from classifier.errors import ConfigError
 from classifier.settings import read_settings
@@ -128,7 +128,11 @@ async def test_keys_are_never_shown(models: tuple[Upstream, Upstream], tmp_path:
             shown.append((await house.client.get("/metrics")).text)
             shown.append((await house.client.get("/schema/openapi.json")).text)
     settings = read_settings(KEYS)
-    shown += [repr(settings), str(settings), repr(vars(Door("bearer", (FIRST, SECOND), "::")))]
+    shown += [
+        repr(settings),
+        str(settings),
+        repr(vars(Doorkeeper("bearer", (FIRST, SECOND), "::"))),
+    ]
     shown.append(log.getvalue())
     assert "ticket.failed" in log.getvalue()
     for key in (FIRST, SECOND, "wrong-key"):

@@ -29,6 +29,17 @@ async def test_healthz_never_asks_anybody(house: Service, short_model: Upstream)
     assert await house.metric("classifier_attempts_total") == 0
 
 
+async def test_head_is_answered_like_get(tmp_path: Path, house: Service) -> None:
+    """A prober that asks for the head alone hears the same status, without a body."""
+    config = write_config(tmp_path, _dead(), _dead())
+    async with service(config) as unready:
+        for asked in (house, unready):
+            for door in ("/healthz", "/readyz"):
+                answer = await asked.client.head(door)
+                assert answer.status_code == (await asked.client.get(door)).status_code
+                assert answer.content == b""
+
+
 async def test_healthz_outlives_everything_around(tmp_path: Path) -> None:
     """Without models and without Redis the process is alive, and says so at once; not ready."""
     environ = {

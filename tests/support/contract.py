@@ -27,9 +27,9 @@ class Contract:
     async def hold(self, response: httpx2.Response) -> None:
         """An event hook for a client: an answer that is not as documented fails the test."""
         media_type = response.headers.get("content-type", "")
-        if media_type in (JSON, PROBLEM):
+        request = response.request
+        if media_type in (JSON, PROBLEM) and request.method != "HEAD":
             await response.aread()
-            request = response.request
             self.check(request.method, request.url.path, response.status_code, response.content)
 
     def check(self, method: str, path: str, status: int, body: bytes) -> None:

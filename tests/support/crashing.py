@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx2
 from litestar import Litestar
 
-from classifier.api.auth import Door
+from classifier.api.auth import Doorkeeper
 from classifier.api.context import stamp
 from classifier.api.problems import handlers
 from classifier.api.tickets import ticket_doors
@@ -46,7 +46,9 @@ async def crashing_service(config: Path) -> AsyncIterator[httpx2.AsyncClient]:
         Assembly(load(config, {}), endpoints.open), None, SECRET, Remembering()
     )
     app = Litestar(
-        route_handlers=ticket_doors(pipeline, Door("none", (), "127.0.0.1"), log_tickets=True),
+        route_handlers=ticket_doors(
+            pipeline, Doorkeeper("none", (), "127.0.0.1"), log_tickets=True
+        ),
         exception_handlers=handlers(),
         before_send=[stamp(lambda _route, _status: None)],
         openapi_config=None,
