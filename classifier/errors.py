@@ -5,6 +5,7 @@ ClassifierError
 ├── CallerError              the request is wrong: 4xx, logged as information, never alerts
 │   ├── Malformed        400   the bytes are not what they claim to be
 │   ├── NotAuthenticated 401   no key, or a wrong one
+│   │   └── NotGenuine    401   a delivery that the helpdesk did not send, or not now
 │   ├── NotAllowed       403   a known caller asks for something switched off
 │   ├── NotFound         404
 │   ├── TooLarge         413
@@ -34,6 +35,15 @@ FailureKind = Literal[
     "model_gone",  # 404: no such model any more
     "server_error",  # 5xx and statuses that nobody expects
     "garbage",  # a 200 that cannot be read
+]
+
+# Why a delivery was not believed. A closed set, because it is a metric label.
+Doubt = Literal[
+    "missing",  # no signature, no time or no shared secret
+    "malformed",  # something that cannot be one
+    "mismatch",  # made with another secret, or over another body
+    "stale",  # signed too long ago, or in the future: a replay, or a clock that is wrong
+    "test_secret",  # signed with the secret that Zendesk publishes for test sends
 ]
 
 
@@ -73,6 +83,14 @@ class NotAuthenticated(CallerError):
     status = 401
     slug = "not-authenticated"
     title = "Not authenticated"
+
+
+class NotGenuine(NotAuthenticated):
+    """A delivery whose proof fails. `doubt` says why, for a counter; the sender is told no more."""
+
+    def __init__(self, doubt: Doubt) -> None:
+        super().__init__("this delivery is not proven to come from the helpdesk")
+        self.doubt: Doubt = doubt
 
 
 class NotAllowed(CallerError):

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, field
 
+from classifier.config.helpdesks import Helpdesk
 from classifier.config.section import Name, Seconds, Section, Share
 from classifier.taxonomy import Taxonomy
 
@@ -301,3 +302,4 @@ class Config(Section, frozen=True, kw_only=True):
     cache: Cache = field(default_factory=Cache)
     prices: Prices
     claims: Claims = field(default_factory=Claims)
+    helpdesks: tuple[Helpdesk, ...] = ()
