@@ -2,12 +2,17 @@
 
 file:  static text with $placeholders   ─▶  system message, the same bytes for every ticket
        === ticket ===
-       $ticket                          ─▶  user message, one per ticket
+       <ticket>$ticket</ticket>         ─▶  user message, one per ticket
+
+A tag that opens right before $ticket and closes right after it marks the ticket's boundaries: a
+ticket that writes the tag itself has the `<` of it replaced, so that the only end is the real one.
 """
 
 from __future__ import annotations
 
+import re
 from difflib import get_close_matches
+from re import Pattern
 from string import Template
 
 from msgspec import Struct
@@ -15,23 +20,32 @@ from msgspec import Struct
 from classifier.errors import ConfigError
 from classifier.fingerprints import fingerprint
 from classifier.taxonomy import Taxonomy
+from classifier.text import VERSION, forgeries, head_and_tail
 
 DIVIDER = "=== ticket ==="
-_CUT = "\n[… {n} characters left out …]\n"
+_OPENED = re.compile(r"<([A-Za-z][A-Za-z0-9_-]*)>\s*$")
+_NO_TAG = "\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}"
 
 
 class Prompt(Struct, frozen=True):
-    """A rendered template. `version` names its content; `before` and `after` frame the ticket."""
+    """A rendered template. `version` names its content; `before` and `after` frame the ticket.
+
+    `forged` finds what could pass for the frame's tag; None when the frame marks no boundaries.
+    """
 
     name: str
     static: str
     before: str
     after: str
     version: str
+    forged: Pattern[str] | None = None
 
     def ticket_message(self, text: str, max_chars: int) -> str:
         """The per-ticket part; a longer ticket keeps its head and its tail."""
-        return f"{self.before}{head_and_tail(text, max_chars)}{self.after}"
+        text = head_and_tail(text, max_chars)
+        if self.forged is not None:
+            text = self.forged.sub(_NO_TAG, text)
+        return f"{self.before}{text}{self.after}"
 
 
 def render(name: str, text: str, taxonomy: Taxonomy) -> Prompt:
@@ -46,17 +60,17 @@ def render(name: str, text: str, taxonomy: Taxonomy) -> Prompt:
     before, after = (
         _substitute(name, part, values) for part in _around_ticket(name, per_ticket.strip())
     )
-    version = f"{name}@{fingerprint(rendered, before, after)}"
-    return Prompt(name, rendered, before, after, version)
+    version = f"{name}@{fingerprint(rendered, before, after, VERSION)}"
+    tag = _tag(before, after)
+    return Prompt(name, rendered, before, after, version, forgeries(tag) if tag else None)
 
 
-def head_and_tail(text: str, max_chars: int) -> str:
-    """Cuts the middle out of a text that is too long: the wish stands mostly at either end."""
-    if len(text) <= max_chars:
-        return text
-    tail = max_chars // 4
-    head = max_chars - tail
-    return f"{text[:head]}{_CUT.format(n=len(text) - max_chars)}{text[len(text) - tail :]}"
+def _tag(before: str, after: str) -> str | None:
+    """The name of the tag that opens right before the ticket and closes right after it."""
+    opened = _OPENED.search(before)
+    if opened is None or not after.lstrip().startswith(f"</{opened[1]}>"):
+        return None
+    return opened[1]
 
 
 def _around_ticket(name: str, text: str) -> tuple[str, str]:

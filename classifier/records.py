@@ -10,6 +10,7 @@ from typing import Annotated, Literal, get_args
 from msgspec import Meta, Struct, field
 
 from classifier.errors import FailureKind
+from classifier.text import Legible, legible
 
 # Closed sets: every one of them is a metric label.
 Door = Literal["classify", "batch", "command"]
@@ -34,10 +35,17 @@ class Ticket(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
     tags: Annotated[tuple[Annotated[str, Meta(max_length=256)], ...], Meta(max_length=256)] = ()
     metadata: Annotated[dict[str, Scalar], Meta(max_length=64)] = field(default_factory=dict)
 
+    def legible(self) -> Legible:
+        """Subject and body as one text, cleaned: what is keyed, cached and shown to models."""
+        if not self.subject:
+            return legible(self.body)
+        subject = " ".join(self.subject.splitlines())  # a subject cannot pass for a body
+        return legible(f"Subject: {subject}\n\n{self.body}")
+
     @property
     def text(self) -> str:
-        """What a model reads: subject and body as one text."""
-        return f"Subject: {self.subject}\n\n{self.body}" if self.subject else self.body
+        """What a model reads."""
+        return self.legible().text
 
 
 class Usage(Struct, frozen=True):

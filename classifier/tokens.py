@@ -14,6 +14,7 @@ from classifier.taxonomy import Taxonomy
 
 CACHE_THRESHOLD_TOKENS = 1_024  # prompts below this are never cached by the vendor
 _CHAT_OVERHEAD_TOKENS = 11  # two messages: 3 + 2 * (3 + 1)
+_SENTENCE = "My camera is broken."
 
 Count = Callable[[str], int]
 
@@ -30,8 +31,8 @@ def tokenizer() -> Count | None:
 
 
 def static_text(kind: str, prompt: Prompt, taxonomy: Taxonomy) -> str:
-    """All text of a request but the ticket's."""
-    static = prompt.static + prompt.before + prompt.after
+    """All that a model reads before the ticket's message."""
+    static = prompt.static
     if kind == "decisions":
         static += "".join(f"\n{label.name}: {label.description}" for label in taxonomy.labels)
     return static
@@ -43,4 +44,6 @@ def count_static(kind: str, prompt: Prompt, taxonomy: Taxonomy) -> int | None:
     if count is None:
         return None
     overhead = _CHAT_OVERHEAD_TOKENS if kind == "chat" else 0
-    return count(static_text(kind, prompt, taxonomy)) + overhead
+    # A tag shares a token with the ticket's last full stop: counted as it mostly stands.
+    framed = count(f"{prompt.before}{_SENTENCE}{prompt.after}") - count(_SENTENCE)
+    return count(static_text(kind, prompt, taxonomy)) + framed + overhead

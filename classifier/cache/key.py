@@ -5,7 +5,8 @@ from __future__ import annotations
 import unicodedata
 from hashlib import blake2b
 
-_MOST_MARKS = 30
+from classifier.text import few_marks
+
 SCHEMA = "1"  # of the cached value; a new shape is a new key
 
 
@@ -13,19 +14,9 @@ def normalised(text: str) -> str:
     """Unicode NFKC and single spaces. Digits, negations, case and punctuation stay: they matter."""
     # NFKC changes nothing in ASCII, and takes quadratic time on long runs of combining marks: 50 s
     # for one hostile ticket (2026-11). Such text is taken as it is; no language writes it.
-    if not text.isascii() and _is_stream_safe(text):
+    if not text.isascii() and few_marks(text) == text:
         text = unicodedata.normalize("NFKC", text)
     return " ".join(text.split())
-
-
-def _is_stream_safe(text: str) -> bool:
-    """No more than 30 combining marks in a row, the limit of UAX #15 §13."""
-    run = 0
-    for character in text:
-        run = run + 1 if unicodedata.combining(character) else 0
-        if run > _MOST_MARKS:
-            return False
-    return True
 
 
 def text_digest(text: str, secret: bytes) -> str:

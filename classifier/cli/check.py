@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from classifier.cli.options import add_config, settings_from
 from classifier.config.load import config_file, load
 
+UNMARKED = "does not mark where a ticket begins and ends: <ticket>$ticket</ticket> would"
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -44,6 +46,9 @@ def run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
         f"abstain {assembly.taxonomy.abstain!r}; prices as of {assembly.prices.as_of}"
     )
     console.print(_paths(assembly))
+    for name, path in assembly.paths.items():
+        if path.prompt.forged is None:
+            console.print(f"path {name!r}: {path.config.prompt} {UNMARKED}")
     return 0
 
 

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from classifier.records import Usage
+from classifier.simulator.boundaries import unmarked
 from classifier.simulator.config import Endpoint
 from classifier.simulator.dialect import Draft, decode, said
 from classifier.simulator.faults import Fault
@@ -88,7 +89,7 @@ class ChatQuestion:
         self._vocabulary = vocabulary
         *static, last = request.messages
         self.model = request.model
-        self.ticket = last.text
+        self.ticket = unmarked(last.text)
         self.prefix = "\0".join(f"{message.role}\0{message.text}" for message in static)
         self.prefix_tokens = sum(map(self._count, static))
         self.input_tokens = _REPLY_TOKENS + self.prefix_tokens + self._count(last)

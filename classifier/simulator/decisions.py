@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from classifier.records import Usage
+from classifier.simulator.boundaries import unmarked
 from classifier.simulator.config import Endpoint
 from classifier.simulator.dialect import Draft, decode, said
 from classifier.simulator.faults import Fault
@@ -77,10 +78,11 @@ class DecisionsQuestion:
     def __init__(self, request: _Request, vocabulary: Vocabulary) -> None:
         self._questions = request.questions
         self.model = request.model
-        self.ticket = _text(request.input)
+        message = _text(request.input)
+        self.ticket = unmarked(message)
         self.prefix = "\n".join(map(_static, request.questions))
         self.prefix_tokens = vocabulary.count(self.prefix)
-        self.input_tokens = self.prefix_tokens + vocabulary.count(self.ticket)
+        self.input_tokens = self.prefix_tokens + vocabulary.count(message)
         self.cache_key = request.prompt_cache_key or ""
         self.offers: Sequence[tuple[str, ...]] = [
             tuple(choice.value for choice in one.choices) for one in request.questions

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from itertools import pairwise
 
-from classifier.prompts import head_and_tail
+from classifier.text import head_and_tail
 
 MAX_CHARS = 4_000  # keeps the event loop's longest pause at a few milliseconds
 _SUBJECT = re.compile(r"\s*subject:", re.IGNORECASE)

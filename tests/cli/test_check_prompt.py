@@ -47,6 +47,18 @@ def test_shipped_configs_are_valid(
     assert all(int(row[-2]) > 0 for row in found.values())
 
 
+def test_check_names_prompts_without_boundaries(config: Path, command: Command) -> None:
+    """A prompt that does not mark where the ticket ends is told, with what to write; it is valid."""
+    out = command("check", "--config", config).out
+    assert "path 'short': short.txt does not mark where a ticket begins and ends" in out
+    file = config.with_name("short.txt")
+    file.write_text(file.read_text().replace("$ticket\n", "<ticket>$ticket</ticket>\n"))
+    result = command("check", "--config", config)
+    assert result.code == 0
+    assert "path 'short'" not in result.out
+    assert "path 'long': long.txt does not mark" in result.out
+
+
 def test_check_without_arguments_is_the_shipped_config(command: Command) -> None:
     """A newcomer's first command needs nothing but the key."""
     assert str(SHIPPED) in command("check", OPENAI_API_KEY=KEY).out
@@ -102,9 +114,9 @@ def test_broken_prompt_is_named(config: Path, command: Command) -> None:
 @pytest.mark.parametrize(
     ("path", "config", "holds", "tokens"),
     [
-        ("short", SHIPPED, "billing", 54),
-        ("long", SHIPPED, "billing", 812),
-        ("decide", SHIPPED, "billing: ", 295),
+        ("short", SHIPPED, "billing", 62),
+        ("long", SHIPPED, "billing", 822),
+        ("decide", SHIPPED, "billing: ", 304),
         ("long", BANKING, "card_arrival", 4_025),
     ],
 )

@@ -46,9 +46,10 @@ async def test_chat_tokens_are_counted_exactly(
 ) -> None:
     """Input is 3 for the reply, and per message 3, its role and its content."""
     static = prompt(taxonomy).static
+    message = f"<ticket>{ticket}</ticket>"
     codec = ChatCodec("ft:a", prompt(taxonomy), Options(), 12_000)
     found = await usage(http, codec, ticket)
-    assert found.input_tokens == 3 + (3 + 1 + tokens(static)) + (3 + 1 + tokens(ticket))
+    assert found.input_tokens == 3 + (3 + 1 + tokens(static)) + (3 + 1 + tokens(message))
 
 
 async def test_output_tokens_are_the_labels(http: httpx2.AsyncClient) -> None:
@@ -66,7 +67,7 @@ async def test_output_tokens_are_the_labels(http: httpx2.AsyncClient) -> None:
 async def test_what_the_service_expects_is_what_is_counted(
     http: httpx2.AsyncClient, taxonomy: Taxonomy, kind: str
 ) -> None:
-    """Static tokens as the service counts them, and the ticket's, add up to the usage."""
+    """Static tokens as the service counts them, and those of a ticket of sentences, add up to the usage."""
     text = "My camera is broken."
     shown = prompt(taxonomy)
     codec: Codec = ChatCodec("ft:a", shown, Options(), 12_000)

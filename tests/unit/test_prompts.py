@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from classifier.config.load import SHIPPED, load
 from classifier.errors import ConfigError
-from classifier.prompts import DIVIDER, Prompt, head_and_tail, render
+from classifier.prompts import DIVIDER, Prompt, render
 from classifier.taxonomy import Label, Taxonomy
+from classifier.text import head_and_tail
 from classifier.tokens import CACHE_THRESHOLD_TOKENS, count_static, static_text
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "prompts"
@@ -193,9 +194,9 @@ def shipped(path: str) -> tuple[str, Prompt, Taxonomy]:
     )
 
 
-@pytest.mark.parametrize(("path", "least", "most"), [("short", 40, 60), ("long", 700, 1_023)])
+@pytest.mark.parametrize(("path", "least", "most"), [("short", 40, 62), ("long", 700, 1_023)])
 def test_shipped_prompts_have_the_claimed_size(path: str, least: int, most: int) -> None:
-    """About 50 tokens against about 800, both below the size from which a vendor caches."""
+    """About 50 (and 11 of the chat format) against about 800, both too small to be cached."""
     tokens = count_static(*shipped(path))
     assert tokens is not None
     assert least <= tokens <= most < CACHE_THRESHOLD_TOKENS
