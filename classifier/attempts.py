@@ -51,6 +51,9 @@ class Run(Struct, frozen=True):
         return names[0] if first.reason == "escalation" else None
 
 
+NO_RUN = Run((), None, out_of_time=False)
+
+
 async def run(plan: Plan, paths: Mapping[str, Path], text: str, deadline: float, book: Book) -> Run:
     """Asks the plan's paths until one gives a sure label or none is left.
 

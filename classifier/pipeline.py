@@ -1,6 +1,6 @@
 """The hallway: one walk per ticket, always in the same order.
 
-route ─▶ cache ─▶ coalesce ─▶ attempts ─▶ price ─▶ Classification
+route ─▶ memory ─▶ coalesce ─▶ Redis ─▶ attempts ─▶ price ─▶ Classification
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ import asyncio
 from secrets import token_hex
 from time import perf_counter
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from classifier import attempts, pricing
 from classifier.assembly import Assembly
-from classifier.attempts import Run
+from classifier.attempts import NO_RUN, Run
 from classifier.cache.coalescing import Coalescing
 from classifier.cache.key import cache_key, text_digest
 from classifier.errors import NoLabel, NoPathAnswered, OutOfTime, ServiceError
@@ -24,6 +24,7 @@ from classifier.records import (
     Answer,
     Classification,
     Door,
+    Source,
     Stages,
     Ticket,
     Usage,
@@ -53,6 +54,29 @@ class _Case(Struct, frozen=True):
     key: str
     deadline: float
 
+    def patience_s(self, now: float) -> float:
+        """For another process's answer: half of what its call may take, and of our own time left.
+
+        So there is time for our own call when it does not come.
+        """
+        if not self.assembly.config.cache.across_replicas:
+            return 0.0
+        timeout_s = self.assembly.paths[self.plan.path].config.timeout_s
+        return max(0.0, min(timeout_s, self.deadline - now) / 2)
+
+
+class _Found(Struct, frozen=True):
+    """What identical tickets share: an answer that was remembered, or what a run came to."""
+
+    run: Run
+    answer: Answer | None
+    source: Source
+    cache_s: float = 0.0
+
+    def is_final(self, *, leads: bool) -> bool:
+        """A leader with less time than we have must not spend ours."""
+        return leads or not self.run.out_of_time or (self.answer is not None and self.run.settled)
+
 
 class Pipeline:
     """Classifies tickets. `assembly` is replaced whole when the config changes."""
@@ -64,7 +88,7 @@ class Pipeline:
         self._cache = cache
         self._secret = secret
         self._observer = observer
-        self._coalescing: Coalescing[tuple[Run, Answer | None]] = Coalescing()
+        self._coalescing: Coalescing[_Found] = Coalescing()
         self._beside: set[asyncio.Task[None]] = set()
         self.in_flight = 0
 
@@ -100,25 +124,21 @@ class Pipeline:
 
     async def _walk(self, case: _Case, wish: Wish, started: float) -> Classification:
         cache = self._cache if wish.use_cache else None
-        answer, cache_s = None, 0.0
-        if cache is not None:
-            looked_up = perf_counter()
-            answer = case.assembly.vetted(await cache.get(case.key))
-            cache_s = perf_counter() - looked_up
-        if answer is not None:
-            stages = Stages(perf_counter() - started, 0.0, cache_s)
-            return Classification(
-                case.id, answer, "cache", NO_USAGE, NO_COST, stages, case.plan.route
-            )
+        known = None if cache is None else case.assembly.vetted(cache.look_up(case.key))
+        if known is not None:
+            return _free(case, known, "cache", Stages(perf_counter() - started))
         waited = perf_counter()
-        run, answer, leads = await self._shared_run(case, cache)
-        model_s = run.model_s if leads else perf_counter() - waited
-        stages = Stages(perf_counter() - started, model_s, cache_s)
-        return _classification(case, run, _checked(answer, run), stages, leads=leads)
+        found, leads = await self._shared_run(case, cache)
+        waited_s, total_s = perf_counter() - waited, perf_counter() - started
+        if found.source == "cache" and found.answer is not None:
+            return _free(case, found.answer, "cache", Stages(total_s, 0.0, waited_s))
+        if found.source == "coalesced" or not leads:
+            stages = Stages(total_s, waited_s)
+            return _free(case, _checked(found.answer, found.run), "coalesced", stages)
+        stages = Stages(total_s, found.run.model_s, found.cache_s)
+        return _classification(case, found.run, _checked(found.answer, found.run), stages)
 
-    async def _shared_run(
-        self, case: _Case, cache: AnswerCache | None
-    ) -> tuple[Run, Answer | None, bool]:
+    async def _shared_run(self, case: _Case, cache: AnswerCache | None) -> tuple[_Found, bool]:
         """Runs the plan, or waits for an identical ticket's run; never beyond the own deadline.
 
         Without a cache nothing is shared, but the run still outlives a caller that goes away.
@@ -127,31 +147,43 @@ class Pipeline:
         while True:
             try:
                 async with asyncio.timeout(case.deadline - perf_counter()):
-                    (run, answer), leads = await self._coalescing.run(
-                        key, lambda: self._run(case, cache)
-                    )
+                    found, leads = await self._coalescing.run(key, lambda: self._find(case, cache))
             except TimeoutError as error:
                 raise OutOfTime(
                     "the ticket's time budget passed", retry_after_s=_RETRY_AFTER_S
                 ) from error
-            # A leader with less time than we have must not spend ours.
-            if leads or not run.out_of_time or (answer is not None and run.settled):
-                return run, answer, leads
+            if found.is_final(leads=leads):
+                return found, leads
 
-    async def _run(self, case: _Case, cache: AnswerCache | None) -> tuple[Run, Answer | None]:
+    async def _find(self, case: _Case, cache: AnswerCache | None) -> _Found:
+        """Asks the tier behind memory, which also knows whether another process is asking a model."""
+        if cache is None:
+            return await self._run(case, None)
+        looked_up = perf_counter()
+        found = await cache.claim(case.key, case.patience_s(looked_up))
+        cache_s = perf_counter() - looked_up
+        answer = case.assembly.vetted(found.answer)
+        if answer is not None:
+            return _Found(NO_RUN, answer, "coalesced" if found.lent else "cache", cache_s)
+        try:
+            return structs.replace(await self._run(case, cache), cache_s=cache_s)
+        finally:
+            cache.release(case.key)
+
+    async def _run(self, case: _Case, cache: AnswerCache | None) -> _Found:
         assembly = case.assembly
         run = await attempts.run(
             case.plan, assembly.paths, case.text, case.deadline, self._observer.attempted
         )
         if run.decisive is None:
-            return run, None
+            return _Found(run, None, "model")
         answer = assembly.answer(run.decisive, run.escalated_from)
         if cache is not None and run.settled and answer.ttl_s > 0:
             cache.put(case.key, answer)
         shadow = case.plan.shadow
         if shadow is not None and shadow not in [attempt.path for attempt in run.attempts]:
             self._start_shadow(case, shadow, answer)
-        return run, answer
+        return _Found(run, answer, "model")
 
     def _start_shadow(self, case: _Case, name: str, answer: Answer) -> None:
         """Off the answer's critical path, bounded, and not lost: `aclose` waits for it."""
@@ -194,13 +226,12 @@ def _retry_after_s(run: Run) -> int:
     return max(1, min(120, round(max(asked)))) if asked else _RETRY_AFTER_S
 
 
-def _classification(
-    case: _Case, run: Run, answer: Answer, stages: Stages, *, leads: bool
-) -> Classification:
-    if not leads:
-        return Classification(
-            case.id, answer, "coalesced", NO_USAGE, NO_COST, stages, case.plan.route
-        )
+def _free(case: _Case, answer: Answer, source: Source, stages: Stages) -> Classification:
+    """An answer that somebody else has paid for."""
+    return Classification(case.id, answer, source, NO_USAGE, NO_COST, stages, case.plan.route)
+
+
+def _classification(case: _Case, run: Run, answer: Answer, stages: Stages) -> Classification:
     usages = [a.usage for a in run.attempts if a.usage is not None]
     return Classification(
         case.id,

@@ -46,16 +46,48 @@ class Codec(Protocol):
     def decode(self, raw: RawReply) -> Reply: ...
 
 
+class Found(Struct, frozen=True):
+    """What a cache has under a key. `left_s`: how much longer the answer may be remembered.
+
+    `lent`: another process was asking for the same ticket, and this is what it was told.
+    """
+
+    answer: Answer | None = None
+    left_s: float = 0.0
+    lent: bool = False
+
+
+NOTHING = Found()
+
+
 class AnswerCache(Protocol):
     """Remembers answers by key.
 
     Promise: may forget at any time, never raises, never takes longer than its one time limit.
     """
 
-    async def get(self, key: str) -> Answer | None: ...
+    def look_up(self, key: str) -> Answer | None:
+        """What is at hand without asking anybody."""
+        ...
+
+    async def claim(self, key: str, patience_s: float) -> Found:
+        """The answer, or nothing and the turn to ask a model for it.
+
+        While another process has the turn its answer is waited for, `patience_s` at most; 0 takes
+        no turn and waits for nobody. Who got nothing ends with `put` or `release`.
+        """
+        ...
+
+    async def get(self, key: str) -> Answer | None:
+        """The answer alone; takes no turn."""
+        ...
 
     def put(self, key: str, answer: Answer) -> None:
         """Stores for `answer.ttl_s` seconds, in the background: the caller does not wait."""
+        ...
+
+    def release(self, key: str) -> None:
+        """Gives the turn back without an answer, in the background; nothing to do without one."""
         ...
 
     async def aclose(self) -> None: ...
@@ -69,6 +101,10 @@ class CacheObserver(Protocol):
     ) -> None: ...
 
     def cache_away(self, *, away: bool) -> None: ...
+
+    def cache_turn(self, outcome: str) -> None:
+        """asking, lent, or gave_up: what became of the turn to ask for one ticket."""
+        ...
 
 
 class Observer(CacheObserver, Protocol):

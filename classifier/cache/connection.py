@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -49,7 +49,9 @@ class Client(Protocol):
 
     async def get(self, key: str) -> bytes | str | None: ...
 
-    async def set(self, key: str, value: bytes, ttl_ms: int) -> None: ...
+    async def run(self, script: str, keys: Sequence[str], arguments: Sequence[bytes | str]) -> Any:
+        """One Lua script over keys that live in one place: atomic, one round trip."""
+        ...
 
     async def aclose(self) -> None: ...
 
@@ -102,8 +104,8 @@ class _Server:
     async def get(self, key: str) -> bytes | str | None:
         return await self._redis.get(key)
 
-    async def set(self, key: str, value: bytes, ttl_ms: int) -> None:
-        await self._redis.set(key, value, px=ttl_ms)
+    async def run(self, script: str, keys: Sequence[str], arguments: Sequence[bytes | str]) -> Any:
+        return await _run(self._redis, script, keys, arguments)
 
     async def aclose(self) -> None:
         with contextlib.suppress(RedisError, OSError):
@@ -148,14 +150,24 @@ class _Cluster:
                 found: bytes | str | None = await self._redis.get(key)
                 return found
 
-    async def set(self, key: str, value: bytes, ttl_ms: int) -> None:
+    async def run(self, script: str, keys: Sequence[str], arguments: Sequence[bytes | str]) -> Any:
         with _as_redis_error():
             async with self._turns:
-                await self._redis.set(key, value, px=ttl_ms)
+                return await _run(self._redis, script, keys, arguments)
 
     async def aclose(self) -> None:
         with contextlib.suppress(RedisError, OSError):
             await self._redis.aclose()
+
+
+async def _run(
+    redis: Redis | RedisCluster,
+    script: str,
+    keys: Sequence[str],
+    arguments: Sequence[bytes | str],
+) -> Any:
+    # EVAL, not EVALSHA: a server that was restarted knows no script, and that would be a second trip.
+    return await redis.execute_command("EVAL", script, len(keys), *keys, *arguments)
 
 
 @contextlib.contextmanager

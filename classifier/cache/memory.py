@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from time import monotonic
 
+from classifier.ports import NOTHING, Found
 from classifier.records import Answer
 
 
@@ -21,7 +22,6 @@ class MemoryCache:
         return len(self._held)
 
     def look_up(self, key: str) -> Answer | None:
-        """`get` without the ceremony of a coroutine, for the tier above."""
         found = self._held.get(key)
         if found is None:
             return None
@@ -31,6 +31,13 @@ class MemoryCache:
             return None
         self._held.move_to_end(key)
         return answer
+
+    async def claim(self, key: str, patience_s: float) -> Found:  # noqa: ARG002 -- nobody to wait for
+        answer = self.look_up(key)
+        return NOTHING if answer is None else Found(answer, answer.ttl_s)
+
+    def release(self, key: str) -> None:
+        """One process needs no turns: its own coalescing sees to that."""
 
     async def get(self, key: str) -> Answer | None:
         return self.look_up(key)

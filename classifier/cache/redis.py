@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from secrets import token_hex
 from time import perf_counter
 
 import msgspec
@@ -10,14 +11,16 @@ from msgspec import Struct
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeout
 
+from classifier.cache import scripts
 from classifier.cache.connection import Client
 from classifier.config.schema import Cache as CacheConfig
-from classifier.ports import CacheObserver
+from classifier.ports import NOTHING, CacheObserver, Found
 from classifier.records import Answer
 
 _WRITES_WAITING = 1_000  # beyond this, writes are dropped: the cache is behind and only a cache
 _WRITERS = 4
 _MAX_TTL_S = 10 * 365 * 86_400.0  # Redis refuses more than it can add to the time of day
+_POLL_S = 0.02  # between questions whether another process's answer has come
 
 
 class _Entry(Struct):
@@ -45,7 +48,9 @@ class RedisCache:
         self._failures_allowed = config.breaker_failures
         self._failures_in_a_row = 0
         self._observer = observer
-        self._writes: asyncio.Queue[tuple[str, Answer]] = asyncio.Queue(_WRITES_WAITING)
+        self._token = token_hex(8)
+        self._turns: set[str] = set()
+        self._writes: asyncio.Queue[tuple[str, Answer | None]] = asyncio.Queue(_WRITES_WAITING)
         self._tasks: list[asyncio.Task[None]] = []
         self._is_closing = False
 
@@ -62,31 +67,40 @@ class RedisCache:
         self._tasks = [asyncio.create_task(self._write_queued()) for _ in range(_WRITERS)]
         self._tasks.append(asyncio.create_task(self._probe_while_away()))
 
+    def look_up(self, key: str) -> Answer | None:  # noqa: ARG002 -- Redis is never at hand
+        return None
+
     async def get(self, key: str) -> Answer | None:
-        if self.is_away:
-            self._observer.cache_operation("redis", "get", "skipped", 0.0)
-            return None
-        started = perf_counter()
-        outcome, answer = "error", None
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                value = await self._client.get(key)
-            answer = _read(key, value)
-            outcome = "hit" if answer else "miss"
-            self._replied()
-        except (TimeoutError, RedisTimeout):
-            outcome = "timeout"
-            self._failed()
-        except (RedisError, OSError):
-            self._failed()
-        self._observer.cache_operation("redis", "get", outcome, perf_counter() - started)
-        return answer
+        return (await self.claim(key, 0.0)).answer
+
+    async def claim(self, key: str, patience_s: float) -> Found:
+        """One look-up, which also takes the turn where it is free; then, if need be, a wait."""
+        found = await self._look_up(key, patience_s, counted=True)
+        if found is not None:
+            return found
+        ends_at = perf_counter() + patience_s
+        while perf_counter() + _POLL_S < ends_at:
+            await asyncio.sleep(_POLL_S)
+            found = await self._look_up(key, patience_s, counted=False)
+            if found is not None:
+                return self._waited_for(found)
+        self._observer.cache_turn("gave_up")
+        return NOTHING
+
+    def _waited_for(self, found: Found) -> Found:
+        if found.answer is None:  # whoever had the turn gave it back, or Redis is gone
+            return found
+        self._observer.cache_turn("lent")
+        return Found(found.answer, found.left_s, lent=True)
 
     def put(self, key: str, answer: Answer) -> None:
-        try:
-            self._writes.put_nowait((key, answer))
-        except asyncio.QueueFull:
-            self._observer.cache_operation("redis", "put", "dropped", 0.0)
+        self._turns.discard(key)
+        self._queue(key, answer)
+
+    def release(self, key: str) -> None:
+        if key in self._turns:
+            self._turns.discard(key)
+            self._queue(key, None)
 
     async def aclose(self) -> None:
         """Gives waiting writes one moment, then lets go."""
@@ -101,6 +115,49 @@ class RedisCache:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._client.aclose()
 
+    async def _look_up(self, key: str, turn_s: float, *, counted: bool) -> Found | None:
+        """What is there; None while it is another's turn. `counted`: in the metrics, if all is well."""
+        if self.is_away:
+            self._observer.cache_operation("redis", "get", "skipped", 0.0)
+            return NOTHING
+        started = perf_counter()
+        outcome, found = await self._asked(key, turn_s)
+        if counted or outcome not in ("hit", "miss"):
+            self._observer.cache_operation("redis", "get", outcome, perf_counter() - started)
+        return found
+
+    async def _asked(self, key: str, turn_s: float) -> tuple[str, Found | None]:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                turn_ms = str(int(turn_s * 1_000))
+                keys = (key, scripts.turn_key(key))
+                reply = await self._client.run(scripts.LOOK_UP, keys, (self._token, turn_ms))
+        except (TimeoutError, RedisTimeout):
+            self._failed()
+            return "timeout", NOTHING
+        except (RedisError, OSError):
+            self._failed()
+            return "error", NOTHING
+        self._replied()
+        if isinstance(reply, list):
+            found = _read(key, *reply)
+            return ("hit" if found.answer else "miss"), found
+        return "miss", self._turn(key, reply)
+
+    def _turn(self, key: str, reply: int) -> Found | None:
+        if reply == scripts.ANOTHERS:
+            return None
+        if reply == scripts.OURS:
+            self._turns.add(key)
+            self._observer.cache_turn("asking")
+        return NOTHING
+
+    def _queue(self, key: str, answer: Answer | None) -> None:
+        try:
+            self._writes.put_nowait((key, answer))
+        except asyncio.QueueFull:
+            self._observer.cache_operation("redis", "put", "dropped", 0.0)
+
     async def _write_queued(self) -> None:
         while not self._is_closing:
             key, answer = await self._writes.get()
@@ -109,23 +166,24 @@ class RedisCache:
             finally:
                 self._writes.task_done()
 
-    async def _write(self, key: str, answer: Answer) -> None:
+    async def _write(self, key: str, answer: Answer | None) -> None:
+        operation = "release" if answer is None else "put"
         if self.is_away:
-            self._observer.cache_operation("redis", "put", "skipped", 0.0)
+            self._observer.cache_operation("redis", operation, "skipped", 0.0)
             return
         started = perf_counter()
-        outcome = "stored"
+        outcome = "stored" if answer is not None else "released"
         try:
             async with asyncio.timeout(self._timeout_s):
-                ttl_ms = max(1, int(min(answer.ttl_s, _MAX_TTL_S) * 1_000))
-                await self._client.set(key, _encode(_Entry(key, answer)), ttl_ms)
+                keys = (key, scripts.turn_key(key))
+                await self._client.run(scripts.STORE, keys, (self._token, *_stored(key, answer)))
         except (TimeoutError, RedisTimeout):
             outcome = "timeout"
             self._failed()
         except (RedisError, OSError):
             # A full or read-only server still answers reads: only the write is lost.
             outcome = "error"
-        self._observer.cache_operation("redis", "put", outcome, perf_counter() - started)
+        self._observer.cache_operation("redis", operation, outcome, perf_counter() - started)
 
     async def _probe_while_away(self) -> None:
         while True:
@@ -155,11 +213,20 @@ class RedisCache:
             self._observer.cache_away(away=True)
 
 
-def _read(key: str, value: bytes | str | None) -> Answer | None:
-    if value is None:
-        return None
+def _stored(key: str, answer: Answer | None) -> tuple[bytes, str] | tuple[()]:
+    if answer is None:
+        return ()
+    ttl_ms = max(1, int(min(answer.ttl_s, _MAX_TTL_S) * 1_000))
+    return _encode(_Entry(key, answer)), str(ttl_ms)
+
+
+def _read(key: str, value: bytes | str, left_ms: int) -> Found:
+    """`left_ms` is -1 for a value that never expires: somebody else's hand, so its own life counts."""
     try:
         entry = _decode(value)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
-    return entry.answer if entry.key == key else None
+        return NOTHING
+    if entry.key != key:
+        return NOTHING
+    left_s = left_ms / 1_000 if left_ms >= 0 else entry.answer.ttl_s
+    return Found(entry.answer, min(left_s, entry.answer.ttl_s))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import perf_counter
 
 from classifier.cache.memory import MemoryCache
-from classifier.ports import AnswerCache, CacheObserver
+from classifier.ports import NOTHING, AnswerCache, CacheObserver, Found
 from classifier.records import Answer
 
 
@@ -24,26 +24,38 @@ class TieredCache:
         self._memory_ttl_s = memory_ttl_s
         self._observer = observer
 
-    async def get(self, key: str) -> Answer | None:
+    def look_up(self, key: str) -> Answer | None:
         started = perf_counter()
         answer = self._memory.look_up(key)
         outcome = "hit" if answer else "miss"
         self._observer.cache_operation("memory", "get", outcome, perf_counter() - started)
-        if answer is not None or self._behind is None:
-            return answer
-        answer = await self._behind.get(key)
-        if answer is not None:
-            self._remember(key, answer)
         return answer
 
+    async def claim(self, key: str, patience_s: float) -> Found:
+        """For a key that memory does not have."""
+        if self._behind is None:
+            return NOTHING
+        found = await self._behind.claim(key, patience_s)
+        if found.answer is not None:
+            self._remember(key, found.answer, found.left_s)
+        return found
+
+    async def get(self, key: str) -> Answer | None:
+        answer = self.look_up(key)
+        return (await self.claim(key, 0.0)).answer if answer is None else answer
+
     def put(self, key: str, answer: Answer) -> None:
-        self._remember(key, answer)
+        self._remember(key, answer, answer.ttl_s)
         if self._behind is not None:
             self._behind.put(key, answer)
 
-    def _remember(self, key: str, answer: Answer) -> None:
+    def release(self, key: str) -> None:
+        if self._behind is not None:
+            self._behind.release(key)
+
+    def _remember(self, key: str, answer: Answer, left_s: float) -> None:
         """Above Redis an answer lives shorter in memory, so that replicas drift apart only briefly."""
-        limit_s = answer.ttl_s if self._behind is None else min(answer.ttl_s, self._memory_ttl_s)
+        limit_s = left_s if self._behind is None else min(left_s, self._memory_ttl_s)
         self._memory.hold(key, answer, limit_s)
 
     async def aclose(self) -> None:

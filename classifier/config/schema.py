@@ -227,6 +227,12 @@ class Cache(Section, frozen=True, kw_only=True):
     redis_connections: Annotated[
         int, Meta(ge=1, le=1_024, description="connections to Redis open at once")
     ] = 32
+    across_replicas: Annotated[
+        bool,
+        Meta(
+            description="identical tickets at one moment on several replicas wait for one of them; needs Redis"
+        ),
+    ] = True
     breaker_failures: Annotated[
         int, Meta(ge=1, description="failures in a row after which Redis is left alone")
     ] = 5

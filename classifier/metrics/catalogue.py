@@ -114,6 +114,12 @@ class Catalogue:
             "Time of cache operations.",
             ("tier", "operation"),
         )
+        self.cache_turns = make.counter(
+            "classifier_cache_turns_total",
+            "Tickets that no cache knew, by whose turn it was to ask: asking (ours), lent (another "
+            "process asked, its answer came), gave_up (another's answer did not come in time).",
+            ("outcome",),
+        )
         self.cache_away = make.gauge(
             "classifier_cache_redis_away", "1 while Redis is left alone after failures in a row."
         )

@@ -108,6 +108,9 @@ class Metrics:
     def cache_away(self, *, away: bool) -> None:
         self._c.cache_away.set(int(away))
 
+    def cache_turn(self, outcome: str) -> None:
+        self._c.cache_turns.labels(outcome).inc()
+
     # -- config, paths, requests -----------------------------------------------------------
 
     def configured(self, assembly: Assembly) -> None:

@@ -112,6 +112,7 @@ class Remembering:
         self.shadows: list[tuple[str, str]] = []
         self.operations: list[tuple[str, str, str]] = []
         self.away: list[bool] = []
+        self.turns: list[str] = []
 
     def attempted(self, attempt: Attempt) -> None:
         self.attempts.append(attempt)
@@ -130,6 +131,9 @@ class Remembering:
 
     def cache_away(self, *, away: bool) -> None:
         self.away.append(away)
+
+    def cache_turn(self, outcome: str) -> None:
+        self.turns.append(outcome)
 
 
 @asynccontextmanager

@@ -56,12 +56,17 @@ def cache() -> Row:
         ),
         lines(
             "Cache operations per minute",
-            "By tier, operation and outcome.",
+            "By tier, operation and outcome. turn: whose it was to ask a model for a ticket that Redis "
+            "does not know; lent: another process asked, gave_up: its answer did not come in time.",
             "short",
             ask(
                 "60 * sum by (tier, operation, outcome) "
                 "(rate(classifier_cache_operations_total{@}[$__rate_interval]))",
                 "{{tier}} {{operation}} {{outcome}}",
+            ),
+            ask(
+                "60 * sum by (outcome) (rate(classifier_cache_turns_total{@}[$__rate_interval]))",
+                "turn {{outcome}}",
             ),
             stacked=True,
         ),
