@@ -78,9 +78,13 @@ class DeadLetter(Struct, frozen=True):
 
 
 class Depth(Struct, frozen=True):
-    """How full a queue is. `oldest_s`: age of the oldest entry that is neither done nor dead."""
+    """How full a queue is. `oldest_s`: age of the oldest entry that is neither done nor dead.
+
+    `waiting` includes `alone`: those that wait in the quarantine lane.
+    """
 
     waiting: int
+    alone: int
     claimed: int
     dead: int
     oldest_s: float
@@ -127,8 +131,11 @@ class Queues(Protocol):
 
     async def done(self, claimed: Claimed, then: Sequence[FollowUp] = ()) -> None: ...
 
-    async def again(self, claimed: Claimed, after_s: float) -> None:
-        """Hands back: to be claimed again after so many seconds, by whomever."""
+    async def again(self, claimed: Claimed, after_s: float, *, counts: bool = True) -> None:
+        """Hands back: to be claimed again after so many seconds, by whomever.
+
+        `counts` false: it was not tried at all, it only had to wait.
+        """
         ...
 
     async def bury(self, claimed: Claimed, reason: DeadReason) -> None: ...

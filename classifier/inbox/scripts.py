@@ -164,13 +164,13 @@ end
 """
 )
 
-# KEYS: the queue. ARGV: lane, id, pause in ms.
+# KEYS: the queue. ARGV: lane, id, pause in ms, 1 when it counts as a try.
 AGAIN = (
     _PRELUDE
     + """
 local e = take(KEYS[1] .. ':' .. ARGV[1], ARGV[2])
 if e then
-  e.t = e.t + 1
+  e.t = e.t + ARGV[4]
   redis.call('ZADD', KEYS[1] .. ':later', now_ms() + ARGV[3], packed(e))
 end
 """
@@ -188,15 +188,17 @@ end
 """
 )
 
-# KEYS: the queue. Waiting, claimed, dead, and the oldest entry's age in ms.
+# KEYS: the queue. Waiting, of these alone, claimed, dead, and the oldest entry's age in ms.
 DEPTH = (
     _PRELUDE
     + """
 local q = KEYS[1]
-local claimed = redis.call('XPENDING', q .. ':stream', GROUP)[1] + redis.call('XPENDING', q .. ':alone', GROUP)[1]
+local alone = redis.call('XPENDING', q .. ':alone', GROUP)[1]
+local claimed = redis.call('XPENDING', q .. ':stream', GROUP)[1] + alone
 local oldest = redis.call('ZRANGE', q .. ':alive', 0, 0, 'WITHSCORES')
 return {
   math.max(0, redis.call('ZCARD', q .. ':alive') - claimed),
+  redis.call('XLEN', q .. ':alone') - alone,
   claimed,
   redis.call('XLEN', q .. ':dead'),
   oldest[2] and math.max(0, now_ms() - oldest[2]) or 0

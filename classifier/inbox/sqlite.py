@@ -83,18 +83,19 @@ ORDER BY crashes, id LIMIT :most
 # A word from a worker whose lease ran out, while somebody else has the entry, changes nothing.
 _RENEW = """
 UPDATE entries SET leased_until = :until
-WHERE id = :id AND crashes = :crashes AND tries = :tries AND leased_until IS NOT NULL
+WHERE id = :id AND crashes = :crashes AND leased_until IS NOT NULL
 """
 _AGAIN = """
-UPDATE entries SET leased_until = NULL, tries = tries + 1, due_at = :due_at, pause_s = :pause_s
-WHERE id = :id AND crashes = :crashes AND tries = :tries AND leased_until IS NOT NULL
+UPDATE entries SET leased_until = NULL, tries = tries + :counts, due_at = :due_at, pause_s = :pause_s
+WHERE id = :id AND crashes = :crashes AND leased_until IS NOT NULL
 """
 _BURY = """
 UPDATE entries SET leased_until = NULL, dead_reason = :reason, died_at = :now
-WHERE id = :id AND crashes = :crashes AND tries = :tries AND leased_until IS NOT NULL
+WHERE id = :id AND crashes = :crashes AND leased_until IS NOT NULL
 """
 _DEPTH = """
 SELECT count(*) FILTER (WHERE dead_reason IS NULL AND leased_until IS NULL),
+       count(*) FILTER (WHERE dead_reason IS NULL AND leased_until IS NULL AND crashes >= :alone_after),
        count(*) FILTER (WHERE dead_reason IS NULL AND leased_until IS NOT NULL),
        count(*) FILTER (WHERE dead_reason IS NOT NULL),
        min(accepted_at) FILTER (WHERE dead_reason IS NULL)
@@ -162,8 +163,10 @@ class SqliteQueues:
         for follow_up in then:
             self._put_here[follow_up.queue].set()
 
-    async def again(self, claimed: Claimed, after_s: float) -> None:
-        asked = {"due_at": self._clock() + after_s, "pause_s": after_s, **_hold(claimed)}
+    async def again(self, claimed: Claimed, after_s: float, *, counts: bool = True) -> None:
+        asked = {
+            "due_at": self._clock() + after_s, "pause_s": after_s, "counts": counts, **_hold(claimed)
+        }  # fmt: skip
         await self._run(lambda connection: connection.execute(_AGAIN, asked))
 
     async def bury(self, claimed: Claimed, reason: DeadReason) -> None:
@@ -171,9 +174,11 @@ class SqliteQueues:
         await self._run(lambda connection: connection.execute(_BURY, asked))
 
     async def depth(self, queue: QueueName) -> Depth:
-        row = await self._run(lambda c: c.execute(_DEPTH, {"queue": queue}).fetchone())
-        waiting, claimed, dead, oldest = row
-        return Depth(waiting, claimed, dead, max(0.0, self._clock() - oldest) if oldest else 0.0)
+        asked = {"queue": queue, "alone_after": self._limits.alone_after_crashes}
+        row = await self._run(lambda connection: connection.execute(_DEPTH, asked).fetchone())
+        waiting, alone, claimed, dead, oldest = row
+        age_s = max(0.0, self._clock() - oldest) if oldest else 0.0
+        return Depth(waiting, alone, claimed, dead, age_s)
 
     async def dead_letters(self, queue: QueueName, most: int = 100) -> list[DeadLetter]:
         asked = {"queue": queue, "most": most}
@@ -271,7 +276,7 @@ class SqliteQueues:
 
 
 def _hold(claimed: Claimed) -> dict[str, int]:
-    return {"id": int(claimed.id), "crashes": claimed.crashes, "tries": claimed.tries}
+    return {"id": int(claimed.id), "crashes": claimed.crashes}
 
 
 def _number(letter_id: str) -> int:

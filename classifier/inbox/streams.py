@@ -116,16 +116,17 @@ class RedisQueues:
         for each in then:
             self._put_here[each.queue].set()
 
-    async def again(self, claimed: Claimed, after_s: float) -> None:
-        pause_ms = _ms(min(after_s, _LONGEST_PAUSE_S))
-        await self._call(scripts.AGAIN, [self._key(claimed.queue)], [*_place(claimed), pause_ms])
+    async def again(self, claimed: Claimed, after_s: float, *, counts: bool = True) -> None:
+        asked = [*_place(claimed), _ms(min(after_s, _LONGEST_PAUSE_S)), int(counts)]
+        await self._call(scripts.AGAIN, [self._key(claimed.queue)], asked)
 
     async def bury(self, claimed: Claimed, reason: DeadReason) -> None:
         await self._call(scripts.BURY, [self._key(claimed.queue)], [*_place(claimed), reason])
 
     async def depth(self, queue: QueueName) -> Depth:
-        waiting, claimed, dead, oldest_ms = await self._call(scripts.DEPTH, [self._key(queue)], [])
-        return Depth(waiting, claimed, dead, oldest_ms / 1_000)
+        found = await self._call(scripts.DEPTH, [self._key(queue)], [])
+        waiting, alone, claimed, dead, oldest_ms = found
+        return Depth(waiting, alone, claimed, dead, oldest_ms / 1_000)
 
     async def dead_letters(self, queue: QueueName, most: int = 100) -> list[DeadLetter]:
         rows = await self._call(scripts.LETTERS, [self._key(queue)], [most])

@@ -161,6 +161,7 @@ async def test_a_poison_entry_ends_alone_and_takes_no_innocent_along(queues: Que
                 await asyncio.sleep(0.01)
         await asyncio.sleep(1.2 * SHORT.lease_s)
     assert await queues.claim("inbox", 2) == [], "both are in the quarantine lane"
+    assert (await queues.depth("inbox")).alone == 2
     crashes = 2
     while crashes < SHORT.dead_after_crashes:
         claimed = await _claimed(queues, alone=True)
@@ -186,6 +187,8 @@ async def test_handing_back_counts_a_try_and_waits(queues: Queues) -> None:
     assert await queues.claim("inbox", 1) == []
     back = await _claimed(queues)
     assert (back.tries, back.crashes) == (1, 0)
+    await queues.again(back, 0.05, counts=False)
+    assert (await _claimed(queues)).tries == 1, "having to wait is no try"
 
 
 async def test_entries_of_one_order_are_worked_one_at_a_time(queues: Queues) -> None:
