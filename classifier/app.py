@@ -26,13 +26,14 @@ from classifier.cache.memory import MemoryCache
 from classifier.cache.redis import RedisCache
 from classifier.cache.tiered import TieredCache
 from classifier.config.load import config_file, load
+from classifier.config.restart import waiting
 from classifier.health import Health
 from classifier.logs import event
-from classifier.metrics import Metrics
+from classifier.metrics import Metrics, loop
 from classifier.paths.pool import EndpointPool
 from classifier.pipeline import Pipeline
 from classifier.recent import Recent
-from classifier.records import Attempt, Classification, Door
+from classifier.records import Attempt, Classification, Cost, Door, Source
 from classifier.reload import Reloader
 from classifier.settings import Settings, api_keys
 
@@ -49,12 +50,14 @@ class House:
         self.assembly = self._build()
         self.metrics = _Observer()
         self.metrics.configured(self.assembly)
+        self._started_with = self.assembly.config
         self._redis = self._connect_redis()
+        cache = self._cache()
         self.health = self.metrics.health = Health(
-            self.assembly, self._redis, self.metrics.path_state
+            self.assembly, self._redis, self.metrics.path_state, caches=cache is not None
         )
         secret = settings.cache_secret.encode() or secrets.token_bytes(32)
-        self.pipeline = Pipeline(self.assembly, self._cache(), secret, self.metrics)
+        self.pipeline = Pipeline(self.assembly, cache, secret, self.metrics)
         self.metrics.watch_in_flight(lambda: self.pipeline.in_flight)
         self.reloader = Reloader(self.assembly, self._build, self._swap, self._reloaded)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -66,6 +69,7 @@ class House:
             await self._redis.start()
         await self.health.probe_all()
         self._start(self.health.watch())
+        self._start(loop.watch(self.metrics.loop_late))
         gc.collect()
         gc.freeze()  # one full collection with everything loaded stops the loop for 84 ms
         try:
@@ -83,10 +87,9 @@ class House:
         """`open`, and the config reloads on SIGHUP and on change."""
         async with self.open():
             self._start(self.reloader.watch())
-            loop = asyncio.get_running_loop()
             # Outside the main thread, and on Windows, there is no SIGHUP: the files are watched anyway.
             with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
-                loop.add_signal_handler(signal.SIGHUP, self.reloader.ask)
+                asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.reloader.ask)
             event(
                 logging.INFO, "service.ready", config=self.assembly.version, ready=self.health.ready
             )
@@ -118,6 +121,17 @@ class House:
         self.metrics.configured(assembly)
         self._endpoints.retire_all_but(assembly.config.endpoints)
         self._start(self._endpoints.close_retired(assembly.config.server.max_timeout_s))
+        self._tell_what_waits(assembly)
+
+    def _tell_what_waits(self, assembly: Assembly) -> None:
+        """Edits that look live and are not: said once per edit, shown until the restart."""
+        keys = waiting(self._started_with, assembly.config)
+        if self.settings.auth is not None:  # it overrides the file, before and after a restart
+            keys = tuple(key for key in keys if key != "server.auth")
+        if keys and keys != self.health.awaiting_restart:
+            event(logging.WARNING, "config.restart_needed", keys=list(keys))
+        self.health.awaiting_restart = keys
+        self.metrics.awaiting_restart(len(keys))
 
     def _reloaded(self, outcome: str) -> None:
         self.health.config_refused = outcome == "refused"
@@ -143,6 +157,10 @@ class _Observer(Metrics):
         if self._states.get(path, 1) != state:
             event(logging.WARNING, "path.up" if state else "path.down", path=path)
         self._states[path] = state
+
+    def compared(self, source: Source, alone: Mapping[str, Cost]) -> None:
+        super().compared(source, alone)
+        self.recent.compared(alone)
 
     def attempted(self, attempt: Attempt) -> None:
         super().attempted(attempt)

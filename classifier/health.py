@@ -27,10 +27,14 @@ class Health:
         assembly: Assembly,
         redis: RedisCache | None,
         on_path_state: Callable[[str, int], None],
+        *,
+        caches: bool = True,
     ) -> None:
         self.assembly = assembly
         self.config_refused = False
+        self.awaiting_restart: tuple[str, ...] = ()  # `table.key` of edits that are not live
         self._redis = redis
+        self._caches = caches
         self._on_path_state = on_path_state
         self._failures: dict[str, int] = {}
         self._heard_at: dict[str, float] = {}
@@ -43,6 +47,9 @@ class Health:
         return {name: "up" if self._is_up(name) else "down" for name in self.assembly.paths}
 
     def cache(self) -> str:
+        """What is in use, which the file on disk may no longer say."""
+        if not self._caches:
+            return "off"
         if self._redis is None:
             return "memory"
         return "memory, redis away" if self._redis.is_away else "memory, redis"

@@ -16,7 +16,7 @@ from classifier.assembly import Assembly
 from classifier.attempts import NO_RUN, Run
 from classifier.cache.coalescing import Coalescing
 from classifier.cache.key import cache_key, text_digest
-from classifier.errors import NoLabel, NoPathAnswered, OutOfTime, ServiceError
+from classifier.errors import CallerError, NoLabel, NoPathAnswered, OutOfTime, ServiceError
 from classifier.ports import AnswerCache, Observer
 from classifier.records import (
     NO_COST,
@@ -101,6 +101,11 @@ class Pipeline:
             classification = await self._walk(case, wish, started)
         except ServiceError as error:
             self._observer.failed(wish.door, error.slug, perf_counter() - started)
+            raise
+        except CallerError:
+            raise  # not a ticket that we failed
+        except Exception:
+            self._observer.failed(wish.door, "internal", perf_counter() - started)
             raise
         finally:
             self.in_flight -= 1

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections import deque
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 
 from msgspec import Struct, field
 
-from classifier.records import Attempt, Classification
+from classifier.percentiles import percentile
+from classifier.records import Attempt, Classification, Cost
 
 WINDOW = 1_000  # tickets per path
 
@@ -26,16 +27,44 @@ class Window(Struct):
     simulated: bool = False
 
     def percentile_ms(self, percent: float) -> float | None:
-        """Nearest rank over the window; None without a ticket in it."""
-        ordered = sorted(self.latencies_ms)
-        if not ordered:
-            return None
-        return ordered[max(0, math.ceil(percent / 100 * len(ordered)) - 1)]
+        """None without a ticket in the window."""
+        found = percentile(self.latencies_ms, percent)
+        return None if math.isnan(found) else found
 
     def nanodollars_per_ticket(self) -> float | None:
         """None when no ticket in the window has a known cost."""
         known = len(self.nanodollars)
         return sum(self.nanodollars) / known if known else None
+
+
+class Saving(Struct, frozen=True):
+    """What was paid for answers against what the same tickets would have cost on one path alone.
+
+    Shadow calls are left out: they are paid for measuring. `unknown` tickets could not be compared.
+    """
+
+    paid_nanodollars: int
+    alone_nanodollars: int
+    unknown: int
+    simulated: bool
+
+    @property
+    def ratio(self) -> float | None:
+        """1 is everything, below 0 is a loss; None when there is nothing to compare with."""
+        if not self.alone_nanodollars:
+            return None
+        return 1 - self.paid_nanodollars / self.alone_nanodollars
+
+
+class Day(Struct):
+    """One UTC day of this process: known costs only, failed tickets included."""
+
+    tickets: int = 0
+    nanodollars: int = 0
+    answers_nanodollars: int = 0  # without shadow calls
+    alone_nanodollars: Counter[str] = field(default_factory=Counter)  # by path
+    unknown: Counter[str] = field(default_factory=Counter)  # by path
+    simulated: bool = False
 
 
 class Recent:
@@ -44,28 +73,47 @@ class Recent:
     def __init__(self, today: Callable[[], date] = _today) -> None:
         self.windows: dict[str, Window] = {}
         self._today = today
-        self._day = today()
-        self._tickets = 0
-        self._nanodollars = 0
+        self._date = today()
+        self._day = Day()
 
     @property
-    def tickets_today(self) -> int:
-        self._turn_page()
-        return self._tickets
+    def day(self) -> Day:
+        """Today, empty from midnight UTC on."""
+        today = self._today()
+        if today != self._date:
+            self._date, self._day = today, Day()
+        return self._day
 
-    @property
-    def nanodollars_today(self) -> int:
-        """Known costs only, shadow calls and failed tickets included."""
-        self._turn_page()
-        return self._nanodollars
+    def saving(self, path: str) -> Saving:
+        """Today's, against this path alone and without a cache."""
+        day = self.day
+        return Saving(
+            day.answers_nanodollars,
+            day.alone_nanodollars[path],
+            day.unknown[path],
+            day.simulated,
+        )
 
     def attempted(self, attempt: Attempt) -> None:
-        self._turn_page()
-        self._nanodollars += attempt.cost.nanodollars or 0
+        day, nanodollars = self.day, attempt.cost.nanodollars or 0
+        day.nanodollars += nanodollars
+        day.simulated |= attempt.simulated
+        if attempt.reason != "shadow":
+            day.answers_nanodollars += nanodollars
+
+    def compared(self, alone: Mapping[str, Cost]) -> None:
+        """What an answered ticket would have cost on each path alone."""
+        day = self.day
+        for path, cost in alone.items():
+            if cost.nanodollars is None:
+                day.unknown[path] += 1
+            else:
+                day.alone_nanodollars[path] += cost.nanodollars
 
     def classified(self, classification: Classification) -> None:
-        self._turn_page()
-        self._tickets += 1
+        day = self.day
+        day.tickets += 1
+        day.simulated |= classification.answer.simulated  # a remembered answer, too
         if classification.source != "model":
             return
         window = self.windows.setdefault(classification.answer.path, Window())
@@ -73,8 +121,3 @@ class Recent:
         window.latencies_ms.append(classification.stages.total_s * 1_000)
         if classification.cost.nanodollars is not None:
             window.nanodollars.append(classification.cost.nanodollars)
-
-    def _turn_page(self) -> None:
-        today = self._today()
-        if today != self._day:
-            self._day, self._tickets, self._nanodollars = today, 0, 0

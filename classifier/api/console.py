@@ -43,7 +43,11 @@ class PathState(Struct):
 
 
 class State(Struct):
-    """All that the console shows. Money as decimal strings; today is the UTC day of this process."""
+    """All that the console shows. Money as decimal strings; today is the UTC day of this process.
+
+    The saving sets what answers cost today, shadow calls aside, against what the same tickets would
+    have cost on the base path alone without a cache; tickets without usage are not compared.
+    """
 
     version: str
     simulated: bool
@@ -52,10 +56,16 @@ class State(Struct):
     cost_today_usd: str
     tickets_per_day: int
     projected_day_usd: str | None
-    claimed_savings: float
     base_path: str
+    claimed_savings: float
+    measured_savings: float | None
+    paid_today_usd: str
+    base_path_today_usd: str
+    not_compared_today: int
+    savings_simulated: bool
     cache: str
     config: str
+    awaiting_restart: tuple[str, ...]
     config_version: str
     taxonomy: str
     labels: int
@@ -83,18 +93,25 @@ def state(health: Health, recent: Recent) -> State:
     assembly = health.assembly
     config = assembly.config
     paths = [_path_state(path, health, recent) for path in assembly.paths.values()]
+    saving = recent.saving(config.claims.base_path)
     return State(
         version=__version__,
         simulated=any(path.simulated for path in paths),
         paths=paths,
-        tickets_today=recent.tickets_today,
-        cost_today_usd=usd(recent.nanodollars_today),
+        tickets_today=recent.day.tickets,
+        cost_today_usd=usd(recent.day.nanodollars),
         tickets_per_day=config.claims.tickets_per_day,
         projected_day_usd=_projected(recent, config.claims.tickets_per_day),
-        claimed_savings=config.claims.savings_ratio,
         base_path=config.claims.base_path,
-        cache=health.cache() if config.cache.enabled else "off",
+        claimed_savings=config.claims.savings_ratio,
+        measured_savings=saving.ratio,
+        paid_today_usd=usd(saving.paid_nanodollars),
+        base_path_today_usd=usd(saving.alone_nanodollars),
+        not_compared_today=saving.unknown,
+        savings_simulated=saving.simulated,
+        cache=health.cache(),
         config=health.config(),
+        awaiting_restart=health.awaiting_restart,
         config_version=assembly.version,
         taxonomy=assembly.taxonomy_version,
         labels=len(assembly.taxonomy.labels),
@@ -136,6 +153,5 @@ def _per_tickets(nanodollars: float | None, tickets: int) -> str | None:
 
 def _projected(recent: Recent, tickets_per_day: int) -> str | None:
     """Today's cost per answered ticket, cached ones included, times the day's tickets."""
-    if not recent.tickets_today:
-        return None
-    return _per_tickets(recent.nanodollars_today / recent.tickets_today, tickets_per_day)
+    day = recent.day
+    return _per_tickets(day.nanodollars / day.tickets, tickets_per_day) if day.tickets else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry
 
 from classifier.metrics.histogram import RATIO_BOUNDS
+from classifier.metrics.loop import LoopMetrics
 from classifier.metrics.maker import Described, Maker
 
 
@@ -23,6 +24,7 @@ class Catalogue:
         self._money(make)
         self._cache(make)
         self._state(make)
+        self.loop = LoopMetrics(make)
 
     def _tickets(self, make: Maker) -> None:
         self.tickets = make.counter(
@@ -136,6 +138,10 @@ class Catalogue:
         )
         self.config_loaded = make.gauge(
             "classifier_config_loaded_timestamp_seconds", "When the live config was loaded."
+        )
+        self.awaiting_restart = make.gauge(
+            "classifier_config_keys_awaiting_restart",
+            "Edited keys of the config file that only a restart makes live.",
         )
         self.reloads = make.counter(
             "classifier_config_reloads_total", "Config reloads by outcome.", ("outcome",)

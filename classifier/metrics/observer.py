@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import get_args
 
@@ -19,7 +19,7 @@ from classifier import __version__
 from classifier.assembly import Assembly
 from classifier.metrics.catalogue import Catalogue
 from classifier.metrics.maker import Maker
-from classifier.records import Attempt, Classification, Door, ReplyOutcome
+from classifier.records import Attempt, Classification, Cost, Door, ReplyOutcome, Source
 
 _REPLIED = get_args(ReplyOutcome)
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -90,13 +90,17 @@ class Metrics:
         self._c.shadows.labels(path, agreement).inc()
 
     def _count_counterfactual(self, classification: Classification) -> None:
-        if self._assembly is None:
-            return
-        for path, cost in self._assembly.counterfactual(classification.answer).items():
+        if self._assembly is not None:
+            alone = self._assembly.counterfactual(classification.answer)
+            self.compared(classification.source, alone)
+
+    def compared(self, source: Source, alone: Mapping[str, Cost]) -> None:
+        """What an answered ticket would have cost on each path alone."""
+        for path, cost in alone.items():
             if cost.nanodollars is None:
                 self._c.counterfactual_unknown.labels(path).inc()
             else:
-                self._c.counterfactual_cost.add(cost.nanodollars, path, classification.source)
+                self._c.counterfactual_cost.add(cost.nanodollars, path, source)
 
     # -- cache -----------------------------------------------------------------------------
 
@@ -151,6 +155,12 @@ class Metrics:
     def reloaded(self, outcome: str) -> None:
         self._c.reloads.labels(outcome).inc()
         self._c.config_valid.set(int(outcome != "refused"))
+
+    def awaiting_restart(self, keys: int) -> None:
+        self._c.awaiting_restart.set(keys)
+
+    def loop_late(self, late_s: float) -> None:
+        self._c.loop.late(late_s)
 
     def path_state(self, path: str, state: int) -> None:
         self._c.path_up.labels(path).set(state)

@@ -37,7 +37,7 @@ CLOSED = {
     "replied": {"yes", "no"},
     "outcome": {
         "labelled", "abstained", "not_a_label", "refusal", "no_label", "no_path_answered",
-        "out_of_time", "timeout", "connect", "reset", "rate_limited", "quota", "loading", "refused",
+        "out_of_time", "internal", "timeout", "connect", "reset", "rate_limited", "quota", "loading", "refused",
         "unauthorised", "model_gone", "server_error", "garbage", "hit", "miss", "stored", "live",
         "unchanged", "skipped", "dropped", "error",
     },

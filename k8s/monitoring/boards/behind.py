@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 from k8s.monitoring.boards.board import Row
-from k8s.monitoring.boards.panels import BAD, GOOD, WARN, ask, ask_once, lines, listing, number
+from k8s.monitoring.boards.panels import (
+    BAD,
+    GOOD,
+    WARN,
+    ask,
+    ask_once,
+    lines,
+    listing,
+    number,
+    quantile,
+)
 
+_LAG = "classifier_event_loop_lag_seconds"
 _UP = {"0": ("down", BAD), "1": ("up", GOOD)}
 
 
@@ -16,25 +27,33 @@ def saturation() -> Row:
             "Being classified at the moment of the scrape.",
             "short",
             ask("sum by (instance) (classifier_tickets_in_flight{@})"),
-        ).span(6),
+        ).span(8),
         lines(
             "CPU",
             "Cores in use by each process; it can use one.",
             "short",
             ask("sum by (instance) (rate(process_cpu_seconds_total{@}[$__rate_interval]))"),
-        ).span(6),
+        ).span(8),
+        lines(
+            "Event loop lag",
+            "How late a timer of the process goes off, ten times a second: every ticket in flight waits "
+            "that long as well. The alert ClassifierEventLoopSlow stands at 100 ms.",
+            "s",
+            ask(quantile(0.5, _LAG, by="instance"), "{{instance}} p50"),
+            ask(quantile(0.99, _LAG, by="instance"), "{{instance}} p99"),
+        ).span(8),
         lines(
             "Memory",
             "Resident memory of each process.",
             "bytes",
             ask("max by (instance) (process_resident_memory_bytes{@})"),
-        ).span(6),
+        ).span(12),
         lines(
             "Open files",
             "File descriptors, connections included, and the limit as a share of which they count.",
             "percentunit",
             ask("max by (instance) (process_open_fds{@} / process_max_fds{@})"),
-        ).span(6),
+        ).span(12),
     )
 
 
@@ -138,6 +157,14 @@ def state() -> Row:
             steps=((None, GOOD), (2, WARN)),
             decimals=0,
         ).span(3),
+        number(
+            "Keys that wait for a restart",
+            "Edited in the config file, but read only at start; the console and the log name them.",
+            "short",
+            ask_once("max(classifier_config_keys_awaiting_restart{@})"),
+            steps=((None, GOOD), (1, WARN)),
+            decimals=0,
+        ).span(3),
         listing(
             "Versions and configs",
             "What runs where.",
@@ -150,7 +177,7 @@ def state() -> Row:
             },
         )
         .height(4)
-        .span(9),
+        .span(6),
         lines(
             "Config reloads per hour",
             "live: a changed config; unchanged: the same content; refused: an invalid one.",

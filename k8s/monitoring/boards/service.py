@@ -196,7 +196,7 @@ def _errors() -> Row:
         lines(
             "Tickets without an answer per minute",
             "no_path_answered: every path of the plan failed; no_label: models replied, but never "
-            "with a label; out_of_time: the ticket's own deadline passed.",
+            "with a label; out_of_time: the ticket's own deadline passed; internal: a bug, see request.crashed.",
             "short",
             ask(
                 "60 * sum by (outcome) (rate("
