@@ -12,6 +12,11 @@ from tests.support.redis_server import RedisServer
 from tests.support.upstream import Upstream, served
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`dev test tests/… --long`: the same tests with many more rounds."""
+    parser.addoption("--long", action="store_true", help="long forms of the tests that have one")
+
+
 @pytest.fixture
 async def short_model() -> AsyncIterator[Upstream]:
     """The scripted model behind path `short`."""

@@ -169,6 +169,12 @@ class Helpdesk(Section, frozen=True, kw_only=True):
         float,
         Meta(ge=60.0, le=2_592_000.0, description="how long a delivery's key is remembered"),
     ] = 172_800.0
+    replies: Annotated[
+        bool,
+        Meta(
+            description="whether a customer's further messages are classified, not only the first"
+        ),
+    ] = False
     public_url: (
         Annotated[
             ApiUrl,

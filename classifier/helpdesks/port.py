@@ -156,6 +156,7 @@ class Effect(Struct, frozen=True, kw_only=True, omit_defaults=True):
     group: str | None = None
     note: str | None = None
     suggests: tuple[str, ...] = ()
+    only_suggests: bool = False
 
 
 class Rate(Struct, frozen=True):
@@ -232,6 +233,10 @@ class Helpdesk(Protocol):
         ...
 
     def parse(self, delivery: Delivery) -> Parsed: ...
+
+    def sample(self, url: str, now_s: float) -> Delivery:
+        """A correctly signed delivery of a made-up ticket: for `connect --test` and for tests."""
+        ...
 
     async def fetch(self, ticket_id: str) -> Event:
         """The ticket behind a thin event, as an event with `ticket`. Raises HelpdeskFailed."""

@@ -126,3 +126,15 @@ def check_basic(headers: Mapping[str, str], user: str, secrets: Secrets) -> None
         raise NotGenuine("malformed")
     valid = (b64encode(user.encode() + b":" + secret) for secret in secrets)
     check_any(sha256(raw(credentials.strip())).digest(), (sha256(v).digest() for v in valid))
+
+
+def proof_headers(
+    proof: str | None, header: str, user: str, secret: bytes
+) -> dict[str, str] | None:
+    """What a vendor sends for a shared secret; None where it signs."""
+    if proof == "header":
+        return {header.lower(): secret.decode("latin-1")}
+    if proof == "basic":
+        pair = b64encode(user.encode() + b":" + secret).decode()
+        return {"authorization": f"Basic {pair}"}
+    return None
