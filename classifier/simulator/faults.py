@@ -13,10 +13,10 @@ from classifier.simulator.refusals import Refused
 
 HEADER = "x-simulate-fault"
 
-# Instead of an answer: an error status.
+# Instead of an answer: an error status, or a page of somebody in between.
 Error = Literal[
     "rate_limited", "quota", "loading", "bad_request", "content_filter", "unauthorised",
-    "model_gone", "server_error", "overloaded", "html",
+    "model_gone", "server_error", "overloaded", "html", "login_page",
 ]  # fmt: skip
 # An answer that says something wrong, or not all of it.
 Spoilt = Literal[
@@ -24,7 +24,7 @@ Spoilt = Literal[
     "missing_usage", "missing_details", "no_logprobs",
 ]  # fmt: skip
 # An answer that arrives badly.
-Broken = Literal["hang", "slow_body", "cut", "garbage", "oversize", "slow"]
+Broken = Literal["hang", "slow_body", "cut", "garbage", "oversize", "plain_text", "slow"]
 Fault = Literal[Error, Spoilt, Broken]
 
 NAMES: tuple[str, ...] = get_args(Fault)
@@ -43,6 +43,10 @@ _WORDS: dict[str, tuple[int, str, str, str | None]] = {
     "model_gone": (404, "The model does not exist", "invalid_request_error", "model_not_found"),
     "server_error": (500, "The server had an error", "server_error", None),
     "overloaded": (503, "The engine is currently overloaded", "server_error", None),
+}
+_PAGES: dict[str, tuple[int, bytes]] = {
+    "html": (502, b"<html><body><h1>502 Bad Gateway</h1><p>simulated</p></body></html>"),
+    "login_page": (200, b"<html><body><h1>Please sign in</h1><p>simulated</p></body></html>"),
 }
 
 
@@ -105,9 +109,9 @@ def known(name: object) -> Fault:
 
 def error_answer(rule: Rule) -> Answer:
     """What a fault of the `Error` kind answers."""
-    if rule.fault == "html":
-        page = b"<html><body><h1>502 Bad Gateway</h1><p>simulated</p></body></html>"
-        return Answer(502, page, content_type=b"text/html", took_s=rule.wait_s)
+    if rule.fault in _PAGES:
+        status, page = _PAGES[rule.fault]
+        return Answer(status, page, content_type=b"text/html", took_s=rule.wait_s)
     status, message, kind, code = _WORDS[rule.fault]
     refused = Refused(status, f"{message} (simulated)", kind=kind, code=code)
     return refused.answer(rule.headers, rule.wait_s)
@@ -116,14 +120,14 @@ def error_answer(rule: Rule) -> Answer:
 def broken_answer(answer: Answer, rule: Rule) -> Answer:
     """A good answer on a bad way; faults that are not of the `Broken` kind change nothing."""
     match rule.fault:
-        case "hang":
-            return structs.replace(answer, delivery="never")
-        case "cut":
-            return structs.replace(answer, delivery="cut")
+        case "hang" | "cut":
+            return structs.replace(answer, delivery="never" if rule.fault == "hang" else "cut")
         case "slow_body":
             return structs.replace(answer, delivery="drops", drops_s=rule.wait_s, took_s=0.0)
         case "garbage":
             return structs.replace(answer, body=answer.body[: len(answer.body) // 2])
+        case "plain_text":
+            return structs.replace(answer, content_type=b"text/plain")
         case "oversize":
             return structs.replace(answer, body=answer.body.ljust(OVERSIZE_BYTES))
         case _:

@@ -27,6 +27,7 @@ FAILURES = {
     "server_error": "server_error",
     "overloaded": "server_error",
     "html": "server_error",
+    "login_page": "garbage",
     "hang": "timeout",
     "slow": "timeout",
     "slow_body": "timeout",
@@ -35,7 +36,7 @@ FAILURES = {
     "oversize": "garbage",
 }
 NO_FAILURES = {
-    "empty_choices", "wrong_label", "sentence", "refusal",
+    "empty_choices", "wrong_label", "sentence", "refusal", "plain_text",
     "missing_usage", "missing_details", "no_logprobs",
 }  # fmt: skip
 PATIENT_S, IMPATIENT_S = 5.0, 0.15

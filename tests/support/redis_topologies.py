@@ -147,7 +147,13 @@ class Encrypted:
         self.authority_file = folder / "ca.pem"
         authority.cert_pem.write_to_path(str(self.authority_file))
         self.context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        authority.issue_cert("localhost", "127.0.0.1").configure_cert(self.context)
+        self._authority = authority
+        self.prove()
+
+    def prove(self) -> None:
+        """Shows a certificate that its authority signed to whoever connects from now on."""
+        found = self._authority.issue_cert("localhost", "127.0.0.1")
+        found.configure_cert(self.context)
 
     @property
     def trusting_url(self) -> str:
@@ -165,7 +171,11 @@ async def encrypted(folder: Path, target_port: int) -> AsyncIterator[Encrypted]:
     pumps: set[asyncio.Task[None]] = set()
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection("127.0.0.1", target_port)
+        try:
+            there, back = await asyncio.open_connection("127.0.0.1", target_port)
+        except OSError:
+            writer.close()
+            return
         for source, sink in ((reader, back), (there, writer)):
             pumps.add(asyncio.create_task(_pump(source, sink)))
 
