@@ -27,6 +27,8 @@ from classifier.cache.redis import RedisCache
 from classifier.cache.tiered import TieredCache
 from classifier.config.load import config_file, load
 from classifier.config.restart import waiting
+from classifier.guards.judging import HOPELESS
+from classifier.guards.registry import Guards
 from classifier.health import Health
 from classifier.logs import event
 from classifier.metrics import Metrics, loop
@@ -47,14 +49,15 @@ class House:
         self._environ = environ
         self._config_file = config_file(settings.config)
         self._endpoints = EndpointPool(environ)
-        self.assembly = self._build()
         self.metrics = _Observer()
+        self._guards = Guards(self.metrics)
+        self.assembly = self._build()
         self.metrics.configured(self.assembly)
         self._started_with = self.assembly.config
         self._redis = self._connect_redis()
         cache = self._cache()
         self.health = self.metrics.health = Health(
-            self.assembly, self._redis, self.metrics.path_state, caches=cache is not None
+            self.assembly, self._redis, self.metrics.attempted, caches=cache is not None
         )
         secret = settings.cache_secret.encode() or secrets.token_bytes(32)
         self.pipeline = Pipeline(self.assembly, cache, secret, self.metrics)
@@ -101,7 +104,8 @@ class House:
         task.add_done_callback(self._tasks.discard)
 
     def _build(self) -> Assembly:
-        return Assembly(load(self._config_file, self._environ), self._endpoints.open)
+        loaded = load(self._config_file, self._environ)
+        return Assembly(loaded, self._endpoints.open, self._guards.guard)
 
     def _connect_redis(self) -> RedisCache | None:
         config = self.assembly.config.cache
@@ -119,6 +123,7 @@ class House:
     async def _swap(self, assembly: Assembly) -> None:
         self.assembly = self.pipeline.assembly = self.health.assembly = assembly
         self.metrics.configured(assembly)
+        self._guards.settle({path.guard: path.config for path in assembly.paths.values()})
         self._endpoints.retire_all_but(assembly.config.endpoints)
         self._start(self._endpoints.close_retired(assembly.config.server.max_timeout_s))
         self._tell_what_waits(assembly)
@@ -146,17 +151,15 @@ class _Observer(Metrics):
     def __init__(self) -> None:
         super().__init__()
         self.recent = Recent()
-        self._states: dict[str, int] = {}
 
     def cache_away(self, *, away: bool) -> None:
         super().cache_away(away=away)
         event(logging.WARNING, "cache.redis_away" if away else "cache.redis_back")
 
-    def path_state(self, path: str, state: int) -> None:
-        super().path_state(path, state)
-        if self._states.get(path, 1) != state:
-            event(logging.WARNING, "path.up" if state else "path.down", path=path)
-        self._states[path] = state
+    def breaker_changed(self, path: str, state: str, reason: str) -> None:
+        super().breaker_changed(path, state, reason)
+        loud = logging.ERROR if reason in HOPELESS else logging.WARNING
+        event(loud, f"path.{state}", path=path, reason=reason)
 
     def compared(self, source: Source, alone: Mapping[str, Cost]) -> None:
         super().compared(source, alone)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from time import perf_counter
 
 from classifier.config.load import Loaded
 from classifier.config.schema import Endpoint as EndpointConfig
 from classifier.config.schema import PathConfig
 from classifier.errors import ConfigError, NotFound
 from classifier.fingerprints import fingerprint
+from classifier.guards.guard import Guard
+from classifier.guards.registry import Guards
 from classifier.paths.chat import ChatCodec
 from classifier.paths.decisions import DecisionsCodec
 from classifier.paths.path import Path
@@ -21,12 +24,19 @@ from classifier.taxonomy import LabelReader
 from classifier.tokens import count_static
 
 OpenEndpoint = Callable[[str, EndpointConfig], Endpoint]
+GuardOf = Callable[[str, PathConfig, Endpoint], Guard]
 
 
 class Assembly:
     """Promise: immutable once built; a ticket that began on one version ends on it."""
 
-    def __init__(self, loaded: Loaded, open_endpoint: OpenEndpoint) -> None:
+    def __init__(
+        self,
+        loaded: Loaded,
+        open_endpoint: OpenEndpoint,
+        guard_of: GuardOf | None = None,
+        now: Callable[[], float] = perf_counter,
+    ) -> None:
         """Raises ConfigError for everything that could fail later: nothing is checked lazily."""
         self.loaded = loaded
         self.config = loaded.config
@@ -37,6 +47,8 @@ class Assembly:
         self.prices = PriceTable(self.config.prices)
         self._reader = LabelReader(self.taxonomy)
         self._open_endpoint = open_endpoint
+        self._guard_of = guard_of or Guards(now=now).guard
+        self._now = now
         self.router = Router(self.config.routes, self.config.paths)
         self.paths: Mapping[str, Path] = {
             name: self._path(name, config) for name, config in self.config.paths.items()
@@ -110,15 +122,18 @@ class Assembly:
             codec = self._codec(config, prompt)
         except ConfigError as error:
             raise ConfigError(f"path {name!r}: {error}") from None
+        endpoint = self._open_endpoint(config.endpoint, self.config.endpoints[config.endpoint])
         return Path(
             name=name,
             config=config,
             codec=codec,
-            endpoint=self._open_endpoint(config.endpoint, self.config.endpoints[config.endpoint]),
+            endpoint=endpoint,
             prompt=prompt,
             prices=self.prices,
             reader=self._reader,
             static_tokens=static_tokens,
+            guard=self._guard_of(name, config, endpoint),
+            now=self._now,
         )
 
     def _codec(self, config: PathConfig, prompt: Prompt) -> Codec:

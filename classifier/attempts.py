@@ -1,12 +1,14 @@
 """Runs a plan: attempts on its paths, one after another, under one deadline.
 
-        ┌─ error, timeout ─▶ fallback …
+        ┌─ refused by its guard, error, timeout ─▶ retry, fallback …
 path ───┤
         └─ unsure, abstained, no label ─▶ escalate …       the last label wins
 """
 
 from __future__ import annotations
 
+import asyncio
+import random
 from collections.abc import Callable, Mapping
 from time import perf_counter
 
@@ -21,7 +23,19 @@ Book = Callable[[Attempt], None]
 # Below this an attempt cannot finish: it is not started.
 MIN_ATTEMPT_S = 0.005
 # Nothing came of these, and the same path may do better on a new connection.
-_RETRIED = ("connect", "reset")
+_BROKEN = ("connect", "reset")
+# These may pass too, but another path that is left is the better bet.
+_SICK = (*_BROKEN, "server_error", "garbage")
+# Full jitter (AWS' name for it): callers that failed together do not come back together.
+_BACKOFF_S = (0.025, 0.2)
+
+
+class Skipped(Struct, frozen=True):
+    """A path that was not asked: why, and for how long it will at least not be."""
+
+    path: str
+    why: str
+    for_s: float
 
 
 class Run(Struct, frozen=True):
@@ -30,16 +44,15 @@ class Run(Struct, frozen=True):
     `out_of_time`: the deadline ended the walk, whether it cut an attempt short or kept one from
     starting; with more time the plan might have given another answer. `settled`: no path that
     should have looked at an unsure answer failed to; only then is the answer worth remembering.
+    `model_s`: the time given to models, pauses that they asked for included.
     """
 
     attempts: tuple[Attempt, ...]
     decisive: Attempt | None
     out_of_time: bool
     settled: bool = True
-
-    @property
-    def model_s(self) -> float:
-        return sum(attempt.duration_s for attempt in self.attempts)
+    skipped: tuple[Skipped, ...] = ()
+    model_s: float = 0.0
 
     @property
     def escalated_from(self) -> str | None:
@@ -54,35 +67,51 @@ class Run(Struct, frozen=True):
 NO_RUN = Run((), None, out_of_time=False)
 
 
-async def run(plan: Plan, paths: Mapping[str, Path], text: str, deadline: float, book: Book) -> Run:
-    """Asks the plan's paths until one gives a sure label or none is left.
+class Runner:
+    """Runs plans. `now` is the clock of all deadlines; `chance` is uniform in [0, 1).
 
-    `deadline` is a moment of `perf_counter`. `book` is told about every attempt when it ends, so
-    that nothing paid for is lost when the caller goes away.
+    `book` is told about every attempt when it ends, so that nothing paid for is lost when the
+    caller goes away.
     """
-    walk = _Walk(plan, paths, text, deadline, book)
-    await walk.ask_with_fallback(plan.path, "answer")
-    settled = True
-    for step in plan.escalate:
-        if walk.is_sure(step):
-            break
-        settled = await walk.escalate(step.to)
-    return walk.result(settled=settled)
+
+    def __init__(
+        self,
+        book: Book,
+        now: Callable[[], float] = perf_counter,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self.book = book
+        self.now = now
+        self.chance = chance
+
+    async def run(self, plan: Plan, paths: Mapping[str, Path], text: str, deadline: float) -> Run:
+        """Asks the plan's paths until one gives a sure label or none is left."""
+        walk = _Walk(self, plan, paths, text, deadline)
+        await walk.ask_with_fallback(plan.path, "answer")
+        settled = True
+        for step in plan.escalate:
+            if walk.is_sure(step):
+                break
+            settled = await walk.escalate(step.to)
+        return walk.result(settled=settled)
 
 
 class _Walk:
     """One ticket's way through its plan."""
 
     def __init__(
-        self, plan: Plan, paths: Mapping[str, Path], text: str, deadline: float, book: Book
+        self, runner: Runner, plan: Plan, paths: Mapping[str, Path], text: str, deadline: float
     ) -> None:
+        self._runner = runner
         self._plan = plan
         self._paths = paths
         self._text = text
         self._deadline = deadline
-        self._book = book
         self._attempts: list[Attempt] = []
+        self._skipped: list[Skipped] = []
         self._tried: set[str] = set()
+        self._too_late = False
+        self._model_s = 0.0
 
     async def ask_with_fallback(self, path: str, reason: Reason) -> bool:
         replied = await self._ask(path, reason)
@@ -110,13 +139,20 @@ class _Walk:
         return last.confidence is None or last.confidence >= step.below
 
     def result(self, *, settled: bool) -> Run:
-        return Run(tuple(self._attempts), self._decisive(), self._left_s() < MIN_ATTEMPT_S, settled)
+        return Run(
+            tuple(self._attempts),
+            self._decisive(),
+            self._too_late or self._left_s() < MIN_ATTEMPT_S,
+            settled,
+            tuple(self._skipped),
+            self._model_s,
+        )
 
     def _decisive(self) -> Attempt | None:
         return next((a for a in reversed(self._attempts) if a.label is not None), None)
 
     def _left_s(self) -> float:
-        return self._deadline - perf_counter()
+        return self._deadline - self._runner.now()
 
     async def _ask(self, name: str, reason: Reason) -> bool:
         """One path with its retries; true when a model replied, whatever it said."""
@@ -124,14 +160,52 @@ class _Walk:
             return False
         self._tried.add(name)
         path = self._paths[name]
-        for retry in range(path.config.retries + 1):
-            left_s = self._left_s()
-            if left_s < MIN_ATTEMPT_S:
-                return False
-            timeout_s = min(path.config.timeout_s, left_s)
-            attempt = await path.ask(self._text, timeout_s, "retry" if retry else reason)
-            self._attempts.append(attempt)
-            self._book(attempt)
-            if attempt.outcome not in _RETRIED:
+        attempt = await self._attempt(path, reason)
+        for _ in range(path.config.retries):
+            pause_s = None if attempt is None else self._pause_s(path, attempt)
+            if pause_s is None or not path.guard.retry(in_time=self._fits(path, pause_s)):
                 break
-        return attempt.outcome in REPLIED
+            self._model_s += pause_s
+            await asyncio.sleep(pause_s)
+            attempt = await self._attempt(path, "retry")
+        return attempt is not None and attempt.outcome in REPLIED
+
+    async def _attempt(self, path: Path, reason: Reason) -> Attempt | None:
+        """One call, unless its guard refuses it or too little time is left for it."""
+        refused = path.guard.refuses()
+        if refused is not None:
+            path.guard.skipped(refused)
+            self._skipped.append(Skipped(path.name, refused, path.guard.breaker.refuses_for_s))
+            return None
+        if not self._fits(path, 0.0):
+            path.guard.skipped("deadline")
+            self._too_late = True
+            return None
+        attempt = await path.ask(self._text, min(path.config.timeout_s, self._left_s()), reason)
+        self._model_s += attempt.duration_s
+        self._attempts.append(attempt)
+        self._runner.book(attempt)
+        return attempt
+
+    def _fits(self, path: Path, pause_s: float) -> bool:
+        """Whether a call that starts after a pause could still end."""
+        return self._left_s() - pause_s >= max(MIN_ATTEMPT_S, path.guard.floor_s)
+
+    def _pause_s(self, path: Path, failed: Attempt) -> float | None:
+        """How long to wait before the same path is asked again; None: it is not."""
+        low_s, high_s = _BACKOFF_S
+        jitter_s = low_s + self._runner.chance() * (high_s - low_s)
+        alone = not self._has_another()
+        if failed.outcome in (_SICK if alone else _BROKEN):
+            return jitter_s
+        asked_s = path.guard.asks_to_wait_s(failed)
+        if asked_s is None or not (alone or asked_s <= path.config.retry.max_wait_s):
+            return None
+        return asked_s + jitter_s
+
+    def _has_another(self) -> bool:
+        """A label that would do, or a path that could be asked now."""
+        return self._decisive() is not None or any(
+            name not in self._tried and self._paths[name].guard.refuses() is None
+            for name in (*self._plan.fallback, *(step.to for step in self._plan.escalate))
+        )

@@ -1,22 +1,32 @@
-"""Which paths can answer: judged by their attempts, and by probes when no ticket comes."""
+"""Which paths can answer: what their breakers know, and probes when no ticket comes."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from time import monotonic
+from time import perf_counter
+
+from msgspec import Struct
 
 from classifier.assembly import Assembly
 from classifier.cache.redis import RedisCache
 from classifier.paths.path import Path
-from classifier.records import REPLIED, Attempt
+from classifier.records import Attempt
 
-FAILURES_UNTIL_DOWN = 3
-PROBE_WHILE_DOWN_S = 2.0
-PROBE_WHILE_UP_S = 15.0
-# A refused ticket or a "slow down" is no reason to take the replica out of rotation.
-_SAYS_NOTHING = ("refused", "rate_limited", "loading")
-_TICK_S = 0.5
+SILENT_S = 15.0  # a path that nobody asked for so long is looked after
+AGAIN_S = 2.0  # and so soon again when it was not there
+_TICK_S = 0.25
+# A ticket of our own: whether a path answers tickets can only be found out by one. It costs what a
+# ticket costs, and nothing as long as the path fails; it is booked under `probe`.
+PROBE = "Test of the connection, please ignore."
+
+
+class BreakerState(Struct):
+    """One breaker as `/readyz` shows it. `reason`: why it is not closed. `for_s`: for how long."""
+
+    state: str
+    reason: str | None
+    for_s: float
 
 
 class Health:
@@ -26,7 +36,7 @@ class Health:
         self,
         assembly: Assembly,
         redis: RedisCache | None,
-        on_path_state: Callable[[str, int], None],
+        book: Callable[[Attempt], None],
         *,
         caches: bool = True,
     ) -> None:
@@ -35,16 +45,24 @@ class Health:
         self.awaiting_restart: tuple[str, ...] = ()  # `table.key` of edits that are not live
         self._redis = redis
         self._caches = caches
-        self._on_path_state = on_path_state
-        self._failures: dict[str, int] = {}
-        self._heard_at: dict[str, float] = {}
+        self._book = book
+        self._looked_at: dict[str, float] = {}
+        self._looking: set[str] = set()
+        self._absent: set[str] = set()
 
     @property
     def ready(self) -> bool:
-        return any(self._is_up(name) for name in self.assembly.router.answering)
+        paths = self.assembly.paths
+        return any(_is_up(paths[name]) for name in self.assembly.router.answering)
 
     def paths(self) -> dict[str, str]:
-        return {name: "up" if self._is_up(name) else "down" for name in self.assembly.paths}
+        return {
+            name: "up" if _is_up(path) else "down" for name, path in self.assembly.paths.items()
+        }
+
+    def breakers(self) -> dict[str, BreakerState]:
+        """Every path's breaker, by path."""
+        return {name: _breaker_state(path) for name, path in self.assembly.paths.items()}
 
     def cache(self) -> str:
         """What is in use, which the file on disk may no longer say."""
@@ -58,53 +76,64 @@ class Health:
         return "the file is refused; an older one is live" if self.config_refused else "live"
 
     def attempted(self, attempt: Attempt) -> None:
-        """A reply of any kind is a sign of life; failures in a row are not."""
-        name = attempt.path
-        if name not in self.assembly.paths or attempt.outcome in _SAYS_NOTHING:
-            return  # a ticket ended on an older config, or the server is there and only said no
-        if _was_cut_short(attempt, self.assembly.paths[name]):
-            return
-        alive = attempt.outcome in REPLIED
-        self._set(name, 0 if alive else self._failures.get(name, 0) + 1)
+        """A path that is asked needs no looking after."""
+        self._looked_at[attempt.path] = perf_counter()
 
     async def probe_all(self) -> None:
         """Opens connections to every path's endpoint; who does not answer is down."""
-        await asyncio.gather(*(self._probe(path) for path in self.assembly.paths.values()))
+        await asyncio.gather(*(self._connect(path) for path in self.assembly.paths.values()))
 
     async def watch(self) -> None:
-        """Probes paths that have been silent: soon while they are down, seldom while they are up."""
-        while True:
-            await asyncio.sleep(_TICK_S)
-            now = monotonic()
-            paths = self.assembly.paths.values()
-            due = [path for path in paths if now >= self._probe_due(path.name)]
-            await asyncio.gather(*(self._probe(path) for path in due))
+        """Looks after paths that are silent, and tries those that are open as soon as it may."""
+        async with asyncio.TaskGroup() as looking:
+            while True:
+                await asyncio.sleep(_TICK_S)
+                for path in self.assembly.paths.values():
+                    if path.name not in self._looking and self._is_due(path):
+                        self._looking.add(path.name)
+                        looking.create_task(self._look_after(path))
 
-    def _probe_due(self, name: str) -> float:
-        pause_s = PROBE_WHILE_UP_S if self._is_up(name) else PROBE_WHILE_DOWN_S
-        return self._heard_at.get(name, 0.0) + pause_s
+    def _is_due(self, path: Path) -> bool:
+        if path.guard.breaker.state != "closed":
+            return path.guard.refuses() is None
+        return perf_counter() >= self._looked_at.get(path.name, 0.0) + SILENT_S
 
-    async def _probe(self, path: Path) -> None:
-        name, reachable = path.name, await path.reachable()
-        if self.assembly.paths.get(name) is not path:
-            return  # a reload replaced it meanwhile
-        if not reachable:
-            self._set(name, FAILURES_UNTIL_DOWN)
-        elif self._is_up(name):
-            self._set(name, self._failures.get(name, 0))
+    async def _look_after(self, path: Path) -> None:
+        try:
+            if path.guard.breaker.state == "closed":
+                await self._look_for(path)
+            else:
+                self._book(await path.ask(PROBE, path.config.timeout_s, "probe"))
+        finally:
+            self._looking.discard(path.name)
+
+    async def _look_for(self, path: Path) -> None:
+        """Costs no call to a model, and keeps the connection warm. Once away is no time."""
+        present = await path.reachable()
+        if present or path.name in self._absent:
+            self._absent.discard(path.name)
+            self._looked_at[path.name] = perf_counter()
+            if not present:
+                path.guard.breaker.open("connect")
         else:
-            # A server that is there may still refuse tickets: one more failure marks it down again.
-            self._set(name, FAILURES_UNTIL_DOWN - 1)
+            self._absent.add(path.name)
+            self._looked_at[path.name] = perf_counter() - SILENT_S + AGAIN_S
 
-    def _set(self, name: str, failures: int) -> None:
-        self._failures[name] = failures
-        self._heard_at[name] = monotonic()
-        self._on_path_state(name, int(self._is_up(name)))
-
-    def _is_up(self, name: str) -> bool:
-        return self._failures.get(name, 0) < FAILURES_UNTIL_DOWN
+    async def _connect(self, path: Path) -> None:
+        if not await path.reachable():
+            path.guard.breaker.open("connect")
 
 
-def _was_cut_short(attempt: Attempt, path: Path) -> bool:
-    """Ended by its ticket's own deadline: a caller in a hurry cannot mark a path down."""
-    return attempt.outcome == "timeout" and attempt.duration_s < 0.9 * path.config.timeout_s
+def _is_up(path: Path) -> bool:
+    """Half-open counts: a ticket may be the one that finds out."""
+    return path.guard.breaker.state != "open"
+
+
+def _breaker_state(path: Path) -> BreakerState:
+    breaker = path.guard.breaker
+    paused = breaker.state == "closed" and breaker.refuses() == "paused"
+    return BreakerState(
+        "paused" if paused else breaker.state,
+        "rate_limited" if paused else breaker.reason or None,
+        round(perf_counter() - breaker.since, 1),
+    )

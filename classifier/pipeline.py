@@ -6,14 +6,17 @@ route ─▶ memory ─▶ coalesce ─▶ Redis ─▶ attempts ─▶ price �
 from __future__ import annotations
 
 import asyncio
+import random
+from collections.abc import Callable
+from math import ceil
 from secrets import token_hex
 from time import perf_counter
 
 from msgspec import Struct, structs
 
-from classifier import attempts, pricing
+from classifier import pricing
 from classifier.assembly import Assembly
-from classifier.attempts import NO_RUN, Run
+from classifier.attempts import NO_RUN, Run, Runner
 from classifier.cache.coalescing import Coalescing
 from classifier.cache.key import cache_key, text_digest
 from classifier.errors import CallerError, NoLabel, NoPathAnswered, OutOfTime, ServiceError
@@ -36,12 +39,17 @@ _RETRY_AFTER_S = 2
 
 
 class Wish(Struct, frozen=True):
-    """What a door asks for beside the ticket itself."""
+    """What a door asks for beside the ticket itself.
+
+    `arrived`: when the request came in, a moment of the pipeline's clock, where it had to wait
+    since; the time budget runs from then on.
+    """
 
     door: Door
     timeout_s: float
     forced_path: str | None = None
     use_cache: bool = True
+    arrived: float | None = None
 
 
 class _Case(Struct, frozen=True):
@@ -82,9 +90,17 @@ class Pipeline:
     """Classifies tickets. `assembly` is replaced whole when the config changes."""
 
     def __init__(
-        self, assembly: Assembly, cache: AnswerCache | None, secret: bytes, observer: Observer
+        self,
+        assembly: Assembly,
+        cache: AnswerCache | None,
+        secret: bytes,
+        observer: Observer,
+        now: Callable[[], float] = perf_counter,
+        chance: Callable[[], float] = random.random,
     ) -> None:
         self.assembly = assembly
+        self._now = now
+        self._runner = Runner(observer.attempted, now, chance)
         self._cache = cache
         self._secret = secret
         self._observer = observer
@@ -94,13 +110,13 @@ class Pipeline:
 
     async def classify(self, ticket: Ticket, wish: Wish) -> Classification:
         """Raises NotFound (forced path), NoPathAnswered, NoLabel or OutOfTime; never makes up a label."""
-        started = perf_counter()
+        started = self._now()
         self.in_flight += 1
         try:
             case = self._open(ticket, wish, started)
             classification = await self._walk(case, wish, started)
         except ServiceError as error:
-            self._observer.failed(wish.door, error.slug, perf_counter() - started)
+            self._observer.failed(wish.door, error.slug, self._now() - started)
             raise
         except CallerError:
             raise  # not a ticket that we failed
@@ -125,16 +141,17 @@ class Pipeline:
         digest = text_digest(text, self._secret)
         plan = assembly.plan(ticket, ticket.id or text, wish.forced_path)
         key = cache_key(digest, assembly.plan_fingerprint(plan))
-        return _Case(ticket.id or token_hex(8), plan, assembly, text, key, started + wish.timeout_s)
+        deadline = (started if wish.arrived is None else wish.arrived) + wish.timeout_s
+        return _Case(ticket.id or token_hex(8), plan, assembly, text, key, deadline)
 
     async def _walk(self, case: _Case, wish: Wish, started: float) -> Classification:
         cache = self._cache if wish.use_cache else None
         known = None if cache is None else case.assembly.vetted(cache.look_up(case.key))
         if known is not None:
-            return _free(case, known, "cache", Stages(perf_counter() - started))
-        waited = perf_counter()
+            return _free(case, known, "cache", Stages(self._now() - started))
+        waited = self._now()
         found, leads = await self._shared_run(case, cache)
-        waited_s, total_s = perf_counter() - waited, perf_counter() - started
+        waited_s, total_s = self._now() - waited, self._now() - started
         if found.source == "cache" and found.answer is not None:
             return _free(case, found.answer, "cache", Stages(total_s, 0.0, waited_s))
         if found.source == "coalesced" or not leads:
@@ -151,12 +168,10 @@ class Pipeline:
         key = case.key if cache is not None else token_hex(16)
         while True:
             try:
-                async with asyncio.timeout(case.deadline - perf_counter()):
+                async with asyncio.timeout(case.deadline - self._now()):
                     found, leads = await self._coalescing.run(key, lambda: self._find(case, cache))
             except TimeoutError as error:
-                raise OutOfTime(
-                    "the ticket's time budget passed", retry_after_s=_RETRY_AFTER_S
-                ) from error
+                raise _out_of_time() from error
             if found.is_final(leads=leads):
                 return found, leads
 
@@ -164,9 +179,9 @@ class Pipeline:
         """Asks the tier behind memory, which also knows whether another process is asking a model."""
         if cache is None:
             return await self._run(case, None)
-        looked_up = perf_counter()
+        looked_up = self._now()
         found = await cache.claim(case.key, case.patience_s(looked_up))
-        cache_s = perf_counter() - looked_up
+        cache_s = self._now() - looked_up
         answer = case.assembly.vetted(found.answer)
         if answer is not None:
             return _Found(NO_RUN, answer, "coalesced" if found.lent else "cache", cache_s)
@@ -177,9 +192,7 @@ class Pipeline:
 
     async def _run(self, case: _Case, cache: AnswerCache | None) -> _Found:
         assembly = case.assembly
-        run = await attempts.run(
-            case.plan, assembly.paths, case.text, case.deadline, self._observer.attempted
-        )
+        run = await self._runner.run(case.plan, assembly.paths, case.text, case.deadline)
         if run.decisive is None:
             return _Found(run, None, "model")
         answer = assembly.answer(run.decisive, run.escalated_from)
@@ -201,6 +214,9 @@ class Pipeline:
 
     async def _shadow(self, case: _Case, name: str, answer: Answer) -> None:
         path = case.assembly.paths[name]
+        if path.guard.refuses() is not None:
+            self._observer.shadowed(name, "dropped")
+            return
         attempt = await path.ask(case.text, path.config.timeout_s, "shadow")
         self._observer.attempted(attempt)
         if attempt.label is None:
@@ -209,25 +225,34 @@ class Pipeline:
             self._observer.shadowed(name, "agree" if attempt.label == answer.label else "disagree")
 
 
+def _out_of_time() -> OutOfTime:
+    return OutOfTime("the ticket's time budget passed", retry_after_s=_RETRY_AFTER_S)
+
+
 def _checked(answer: Answer | None, run: Run) -> Answer:
     if answer is not None:
         return answer
     if run.out_of_time:
-        raise OutOfTime("the ticket's time budget passed", retry_after_s=_RETRY_AFTER_S)
+        raise _out_of_time()
     if run.attempts and all(a.outcome in ("not_a_label", "refusal") for a in run.attempts):
         raise NoLabel(
             "every model asked replied without a label of the taxonomy",
             retry_after_s=_RETRY_AFTER_S,
         )
-    asked = ", ".join(f"{a.path}: {a.outcome}" for a in run.attempts)
+    asked = [f"{a.path}: {a.outcome}" for a in run.attempts]
+    skipped = [f"{s.path}: {s.why}" for s in run.skipped]
     raise NoPathAnswered(
-        f"no path could answer ({asked}); try again later", retry_after_s=_retry_after_s(run)
+        f"no path could answer ({', '.join(asked + skipped)}); try again later",
+        retry_after_s=_retry_after_s(run),
     )
 
 
 def _retry_after_s(run: Run) -> int:
-    """The longest pause an endpoint asked for, within reason."""
+    """When the first path may be asked again, within reason."""
+    skipped = [s.for_s for s in run.skipped]
     asked = [a.retry_after_s for a in run.attempts if a.retry_after_s is not None]
+    if skipped:
+        return max(1, min(120, ceil(min(skipped))))
     return max(1, min(120, round(max(asked)))) if asked else _RETRY_AFTER_S
 
 

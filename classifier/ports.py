@@ -107,7 +107,17 @@ class CacheObserver(Protocol):
         ...
 
 
-class Observer(CacheObserver, Protocol):
+class GuardObserver(Protocol):
+    """Told what guards a path from being asked. Promise: returns at once and never raises."""
+
+    def breaker_changed(self, path: str, state: str, reason: str) -> None: ...
+
+    def retried(self, path: str, outcome: str) -> None: ...
+
+    def skipped(self, path: str, why: str) -> None: ...
+
+
+class Observer(CacheObserver, GuardObserver, Protocol):
     """Told about everything that happened to tickets. Promise: returns at once and never raises."""
 
     def attempted(self, attempt: Attempt) -> None: ...

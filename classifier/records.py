@@ -15,7 +15,7 @@ from classifier.text import Legible, legible
 # Closed sets: every one of them is a metric label.
 Door = Literal["classify", "batch", "command"]
 Source = Literal["model", "cache", "coalesced"]
-Reason = Literal["answer", "escalation", "fallback", "retry", "shadow"]
+Reason = Literal["answer", "escalation", "fallback", "retry", "shadow", "probe"]
 ReplyOutcome = Literal["labelled", "abstained", "not_a_label", "refusal"]
 REPLIED: frozenset[str] = frozenset(get_args(ReplyOutcome))
 AttemptOutcome = Literal[ReplyOutcome, FailureKind]

@@ -8,7 +8,7 @@ from litestar.openapi import ResponseSpec
 from msgspec import Struct
 
 from classifier import __version__
-from classifier.health import Health
+from classifier.health import BreakerState, Health
 from classifier.metrics import Metrics
 from classifier.metrics.observer import CONTENT_TYPE
 
@@ -18,6 +18,7 @@ class Readiness(Struct):
 
     ready: bool
     paths: dict[str, str]
+    breakers: dict[str, BreakerState]
     cache: str
     config: str
     version: str
@@ -44,7 +45,12 @@ def ops_doors(health: Health, metrics: Metrics) -> list[HTTPRouteHandler]:
     async def readyz() -> Response[Readiness]:
         """200 when at least one path can answer, otherwise 503."""
         found = Readiness(
-            health.ready, health.paths(), health.cache(), health.config(), __version__
+            health.ready,
+            health.paths(),
+            health.breakers(),
+            health.cache(),
+            health.config(),
+            __version__,
         )
         return Response(found, status_code=200 if found.ready else 503)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from time import perf_counter
 from typing import Any
 
 from litestar import Request
@@ -17,7 +18,11 @@ _PARAMETERS = {"path", "cache"}
 
 
 def read_wish(request: Request[Any, Any, Any], door: Door, server: Server) -> Wish:
-    """Raises Malformed for what cannot be read, NotAllowed for a forced path that is switched off."""
+    """To be read first: a ticket's time runs from here, its body's way included.
+
+    Raises Malformed for what cannot be read, NotAllowed for a forced path that is switched off.
+    """
+    arrived = perf_counter() if door == "classify" else None  # a line's time runs from its turn
     query = request.query_params
     if unknown := set(query) - _PARAMETERS:
         raise Malformed(f"unknown query parameter {min(unknown)[:64]!r}; there are: path, cache")
@@ -27,14 +32,16 @@ def read_wish(request: Request[Any, Any, Any], door: Door, server: Server) -> Wi
     cache = query.get("cache", "on")
     if cache not in ("on", "off"):
         raise Malformed("`?cache=` takes on or off")
-    return Wish(door, _timeout_s(request, server), path, cache == "on")
+    default_s = server.batch_timeout_s if door == "batch" else server.timeout_s
+    timeout_s = _timeout_s(request, default_s, server.max_timeout_s)
+    return Wish(door, timeout_s, path, cache == "on", arrived)
 
 
-def _timeout_s(request: Request[Any, Any, Any], server: Server) -> float:
-    """X-Timeout-Ms in seconds, capped; the config's default without it."""
+def _timeout_s(request: Request[Any, Any, Any], default_s: float, max_s: float) -> float:
+    """X-Timeout-Ms in seconds, capped; the door's default without it."""
     value = request.headers.get("x-timeout-ms")
     if value is None:
-        return min(server.timeout_s, server.max_timeout_s)
+        return min(default_s, max_s)
     if not _WHOLE_NUMBER.fullmatch(value):
         raise Malformed("X-Timeout-Ms takes a whole number of milliseconds from 1 to 999999999")
-    return min(int(value) / 1_000, server.max_timeout_s)
+    return min(int(value) / 1_000, max_s)

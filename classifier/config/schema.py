@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, field
 
+from classifier.config.guards import Breaker, Retry
 from classifier.config.helpdesks import Helpdesk
 from classifier.config.section import Name, Seconds, Section, Share
 from classifier.taxonomy import Taxonomy
@@ -26,6 +27,9 @@ class Server(Section, frozen=True, kw_only=True):
     timeout_s: Annotated[
         Seconds, Meta(description="time budget of a ticket without `X-Timeout-Ms`")
     ] = 8.0
+    batch_timeout_s: Annotated[
+        Seconds, Meta(description="the same for each line of a batch, from its turn on")
+    ] = 20.0
     max_timeout_s: Annotated[
         Seconds, Meta(description="cap on what `X-Timeout-Ms` may ask for")
     ] = 30.0
@@ -122,7 +126,7 @@ class PathConfig(Section, frozen=True, kw_only=True):
         Meta(
             ge=0,
             le=3,
-            description="further attempts after a connection that broke or never came up",
+            description="most further attempts of one ticket; `retry` bounds those of all",
         ),
     ] = 1
     price: (
@@ -143,6 +147,8 @@ class PathConfig(Section, frozen=True, kw_only=True):
     max_ticket_chars: Annotated[
         int, Meta(ge=100, le=1_000_000, description="longer tickets keep their head and tail")
     ] = 12_000
+    breaker: Breaker = field(default_factory=Breaker)
+    retry: Retry = field(default_factory=Retry)
     options: Options = field(default_factory=Options)
 
 

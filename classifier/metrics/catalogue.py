@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry
 
+from classifier.metrics.guards import GuardMetrics
 from classifier.metrics.histogram import RATIO_BOUNDS
 from classifier.metrics.loop import LoopMetrics
 from classifier.metrics.maker import Described, Maker
@@ -25,6 +26,7 @@ class Catalogue:
         self._cache(make)
         self._state(make)
         self.loop = LoopMetrics(make)
+        self.guards = GuardMetrics(make)
 
     def _tickets(self, make: Maker) -> None:
         self.tickets = make.counter(
@@ -147,7 +149,7 @@ class Catalogue:
             "classifier_config_reloads_total", "Config reloads by outcome.", ("outcome",)
         )
         self.path_up = make.gauge(
-            "classifier_path_up", "0 while a path is marked down after failures.", ("path",)
+            "classifier_path_up", "0 while a path is left alone: its breaker is open.", ("path",)
         )
         self.simulated = make.gauge(
             "classifier_simulated", "1 when a simulated model answered on this path.", ("path",)

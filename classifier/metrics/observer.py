@@ -137,12 +137,15 @@ class Metrics:
         c.claim_base.clear()
         c.claim_base.labels(claims.base_path).set(1)
         c.budget.set(float(claims.budget_usd_per_day))
+        c.guards.configured(assembly.paths)
         for name, path in assembly.paths.items():
+            c.path_up.labels(name).set(int(path.guard.breaker.state != "open"))
             c.price_known.labels(name).set(int(path.rate is not None))
             c.static_tokens.labels(name).set(path.static_tokens or 0)
 
     def _forget(self, paths: set[str]) -> None:
         """A path that is gone is neither up nor down: its last state must not alert for ever."""
+        self._c.guards.forget(paths)
         for gauge in (
             self._c.path_up,
             self._c.simulated,
@@ -162,8 +165,17 @@ class Metrics:
     def loop_late(self, late_s: float) -> None:
         self._c.loop.late(late_s)
 
-    def path_state(self, path: str, state: int) -> None:
-        self._c.path_up.labels(path).set(state)
+    # -- guards ----------------------------------------------------------------------------
+
+    def breaker_changed(self, path: str, state: str, reason: str) -> None:
+        self._c.path_up.labels(path).set(int(state != "open"))
+        self._c.guards.breaker_changed(path, state, reason)
+
+    def retried(self, path: str, outcome: str) -> None:
+        self._c.guards.retried(path, outcome)
+
+    def skipped(self, path: str, why: str) -> None:
+        self._c.guards.skipped(path, why)
 
     def requested(self, route: str, status: int) -> None:
         self._c.requests.labels(route, f"{status // 100}xx").inc()

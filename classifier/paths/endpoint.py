@@ -26,6 +26,7 @@ from classifier.ports import RawReply
 
 MAX_REPLY_BYTES = 1_048_576
 SIMULATED_HEADER = "x-simulated"
+_CONNECT_PART = 0.45  # of an attempt's time, at most
 _JSON = {"Content-Type": "application/json"}
 
 
@@ -39,7 +40,8 @@ class OpenAIEndpoint:
             keepalive_expiry=config.keepalive_s,
         )
         # The attempt's own deadline bounds everything; only connecting has a limit of its own.
-        timeout = httpx2.Timeout(None, connect=config.connect_timeout_s)
+        self._connect_timeout_s = config.connect_timeout_s
+        self._timeout = timeout = httpx2.Timeout(None, connect=config.connect_timeout_s)
         self._client = openai.AsyncOpenAI(
             api_key=api_key,
             base_url=config.base_url,
@@ -55,7 +57,10 @@ class OpenAIEndpoint:
         try:
             async with asyncio.timeout(timeout_s):
                 response = await self._client.post(
-                    route, cast_to=httpx2.Response, content=body, options={"headers": _JSON}
+                    route,
+                    cast_to=httpx2.Response,
+                    content=body,
+                    options={"headers": _JSON, "timeout": self._phases(timeout_s)},
                 )
         except TimeoutError as error:
             raise AttemptFailed("timeout", may_be_charged=True) from error
@@ -65,6 +70,15 @@ class OpenAIEndpoint:
         if len(response.content) > MAX_REPLY_BYTES or response.status_code != httpx2.codes.OK:
             raise AttemptFailed("garbage", may_be_charged=True, simulated=simulated)
         return RawReply(response.content, _server_time_s(response), simulated)
+
+    def _phases(self, timeout_s: float) -> httpx2.Timeout:
+        """Who cannot be reached fails as that, for free, and not as a call that ran out of time.
+
+        TCP and TLS have this limit each; a connection that takes longer leaves no time to answer.
+        """
+        if self._connect_timeout_s <= _CONNECT_PART * timeout_s:
+            return self._timeout
+        return httpx2.Timeout(None, connect=_CONNECT_PART * timeout_s)
 
     async def warm(self) -> bool:
         """Asks for the model list, so that DNS, TCP and TLS are done before the first ticket.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -11,6 +12,7 @@ from msgspec import Struct
 
 from classifier.config.schema import PathConfig
 from classifier.errors import AttemptFailed
+from classifier.guards.guard import Guard
 from classifier.ports import Codec, Endpoint
 from classifier.pricing import PriceTable, Rate
 from classifier.prompts import Prompt
@@ -32,7 +34,8 @@ class Reading(Struct, frozen=True):
 class Path:
     """Asks one model for one label and books what it cost.
 
-    `static_tokens`: the prompt without the ticket, where known. `rate`: None for an unknown price.
+    `guard` is told about every call; whether one may be made is asked before. `static_tokens`: the
+    prompt without the ticket, where known. `rate`: None for an unknown price.
     """
 
     name: str
@@ -43,6 +46,8 @@ class Path:
     prices: PriceTable
     reader: LabelReader
     static_tokens: int | None
+    guard: Guard
+    now: Callable[[], float] = perf_counter
 
     @property
     def price_name(self) -> str:
@@ -55,13 +60,23 @@ class Path:
     async def ask(self, ticket_text: str, timeout_s: float, reason: Reason) -> Attempt:
         """One attempt, never an exception: what went wrong is its outcome."""
         body = self.codec.encode(ticket_text)
-        started = perf_counter()
+        entered = self.guard.enter(reason)
+        try:
+            attempt = await self._post(body, timeout_s, reason)
+        except BaseException:  # cancelled, or a bug: either says nothing about the path
+            self.guard.abandon(entered)
+            raise
+        self.guard.leave(entered, attempt, timeout_s)
+        return attempt
+
+    async def _post(self, body: bytes, timeout_s: float, reason: Reason) -> Attempt:
+        started = self.now()
         try:
             raw = await self.endpoint.post(self.codec.route, body, timeout_s)
-            duration_s = perf_counter() - started
+            duration_s = self.now() - started
             reply = self.codec.decode(raw)
         except AttemptFailed as failure:
-            return self._failed(failure, perf_counter() - started, reason)
+            return self._failed(failure, self.now() - started, reason)
         return self._answered(reply, duration_s, reason)
 
     async def reachable(self) -> bool:
@@ -89,7 +104,7 @@ class Path:
             outcome=failure.kind,
             duration_s=duration_s,
             cost=UNKNOWN_COST if failure.may_be_charged else NO_COST,
-            simulated=failure.simulated,
+            simulated=failure.simulated or self.guard.simulated,  # silence has no header
             retry_after_s=failure.retry_after_s,
         )
 

@@ -151,7 +151,7 @@ def test_busy_service_is_waited_for(ask: Command, service: Running, tmp_path: Pa
     """503 with Retry-After is waited out: the ticket is answered, not failed."""
     slow_down = Scripted({"error": {}}, 429, {"retry-after": "1"})
     service.short.answers_in_turn(slow_down, Scripted(completion("login")))
-    service.long.answers_in_turn(slow_down, Scripted(completion("login")))
+    service.long.answers_in_turn(slow_down, slow_down, Scripted(completion("login")))
     result = ask(write_tickets(tmp_path / "in.jsonl", {"body": "waited for"}))
     assert (result.code, result.answers[0]["label"]) == (0, "login")
     assert len(service.short.calls) == 2

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from tests.support.house import Service, service, write_config
+from tests.support.house import Service, service, trusting, write_config
 from tests.support.upstream import Upstream, served
 
 
@@ -25,5 +25,5 @@ async def shared_house(
 ) -> AsyncIterator[Service]:
     """The service over them, without Redis."""
     config = write_config(tmp_path_factory.mktemp("house"), models[0].url, models[1].url)
-    async with service(config) as running:
+    async with service(trusting(config)) as running:
         yield running

@@ -13,7 +13,7 @@ import httpx2
 from httpx2 import Response
 
 from tests.support.crashing import crashing_service
-from tests.support.house import write_config
+from tests.support.house import trusting, write_config
 from tests.support.logged import logged
 from tests.support.process import serving
 from tests.support.upstream import Call, Scripted, Upstream, completion
@@ -50,7 +50,10 @@ async def _echo(call: Call) -> Scripted:
         return Scripted({"error": {"message": call.ticket, "code": call.ticket}}, status=400)
     if chosen < 14:
         return Scripted(call.ticket.encode() * 2)
-    return Scripted({"error": call.ticket}, 429, {"retry-after": call.ticket[-9:]})
+    asked = {"retry-after": call.ticket[-9:]}
+    if chosen < 15:
+        return Scripted({"error": call.ticket}, 503, asked)
+    return Scripted({"error": call.ticket}, 429, asked | {"retry-after-ms": "0"})
 
 
 def _spoilt(ticket: dict[str, Any], n: int) -> bytes:
@@ -99,7 +102,7 @@ async def test_canaries_stay_inside_the_real_service(
     rng = random.Random(7)
     tickets = [_ticket(rng) for _ in range(200)]
     short_model.respond = long_model.respond = _echo
-    config = write_config(tmp_path, short_model.url, long_model.url)
+    config = trusting(write_config(tmp_path, short_model.url, long_model.url))
     async with serving(config, tmp_path, {"CLASSIFIER_LOG_LEVEL": "debug"}) as process:
         answers = await _send_all(process.client, tickets)
         shown = [answer.text for answer in answers if answer.status_code != 200]

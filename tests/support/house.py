@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -86,6 +87,15 @@ def edited(config: Path, old: str, new: str, times: int = -1) -> Path:
     text = config.read_text()
     assert old in text
     config.write_text(text.replace(old, new, times))
+    return config
+
+
+def trusting(config: Path) -> Path:
+    """The config with breakers that never open: for models that fail on purpose, ticket by ticket."""
+    text = config.read_text()
+    for path in re.findall(r"^\[paths\.(\w+)\]$", text, re.MULTILINE):
+        text += f"\n[paths.{path}.breaker]\nfailures_in_a_row = 1000\nmin_calls = 1000\n"
+    config.write_text(text)
     return config
 
 

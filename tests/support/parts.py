@@ -13,6 +13,7 @@ from classifier.config.load import load
 from classifier.config.schema import Cache as CacheConfig
 from classifier.config.schema import Endpoint as EndpointConfig
 from classifier.config.schema import Options, PathConfig, Price, Prices
+from classifier.guards.registry import Guards
 from classifier.paths.chat import ChatCodec
 from classifier.paths.decisions import DecisionsCodec
 from classifier.paths.endpoint import OpenAIEndpoint
@@ -90,15 +91,17 @@ async def endpoint(url: str, key: str = "none", **config: Any) -> AsyncIterator[
 def path(name: str, server: Endpoint, codec: Codec | None = None, **config: Any) -> Path:
     """A path with a known price over an endpoint; `config` as under `[paths.NAME]`."""
     settings: dict[str, Any] = {"model": "priced", "prompt": "test.txt", "timeout_s": 20.0} | config
+    settled = PathConfig(kind="chat", endpoint="test", **settings)
     return Path(
         name=name,
-        config=PathConfig(kind="chat", endpoint="test", **settings),
+        config=settled,
         codec=codec or chat(),
         endpoint=server,
         prompt=PROMPT,
         prices=PRICES,
         reader=LabelReader(TAXONOMY),
         static_tokens=None,
+        guard=Guards().guard(name, settled, server),
     )
 
 
@@ -113,6 +116,18 @@ class Remembering:
         self.operations: list[tuple[str, str, str]] = []
         self.away: list[bool] = []
         self.turns: list[str] = []
+        self.breakers: list[tuple[str, str, str]] = []
+        self.retries: list[tuple[str, str]] = []
+        self.skips: list[tuple[str, str]] = []
+
+    def breaker_changed(self, path: str, state: str, reason: str) -> None:
+        self.breakers.append((path, state, reason))
+
+    def retried(self, path: str, outcome: str) -> None:
+        self.retries.append((path, outcome))
+
+    def skipped(self, path: str, why: str) -> None:
+        self.skips.append((path, why))
 
     def attempted(self, attempt: Attempt) -> None:
         self.attempts.append(attempt)
@@ -142,7 +157,8 @@ async def pipeline(
 ) -> AsyncIterator[Pipeline]:
     """The hallway alone: the config's paths over real endpoints, with a cache of the test's own."""
     endpoints = EndpointPool({})
-    built = Pipeline(Assembly(load(config, {}), endpoints.open), cache, SECRET, observer)
+    assembly = Assembly(load(config, {}), endpoints.open, Guards(observer).guard)
+    built = Pipeline(assembly, cache, SECRET, observer)
     try:
         yield built
     finally:

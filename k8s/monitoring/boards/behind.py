@@ -132,7 +132,7 @@ def state() -> Row:
         "State",
         number(
             "Paths",
-            "A path is down after three failures in a row and up again after a reply.",
+            "A path is down while its breaker is open, and up again after a reply.",
             "none",
             ask_once("min by (path) (classifier_path_up{@})", "{{path}}"),
             words=_UP,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from k8s.monitoring.boards import behind
+from k8s.monitoring.boards import behind, guards
 from k8s.monitoring.boards.board import Board, Row, models_row
 from k8s.monitoring.boards.panels import (
     BAD,
@@ -32,6 +32,7 @@ def board() -> Board:
             _traffic(),
             _latency(),
             _errors(),
+            guards.row(),
             behind.saturation(),
             behind.cache(),
             behind.objectives(),

@@ -1,0 +1,56 @@
+"""How a path is guarded: its breaker, its retries and its hedge."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from classifier.config.section import Seconds, Section, Share
+
+Count = Annotated[int, Meta(ge=1, le=1_000)]
+
+
+class Breaker(Section, frozen=True, kw_only=True):
+    """When a path is left alone, and how soon it is tried again."""
+
+    failures_in_a_row: Annotated[Count, Meta(description="failures in a row that open it")] = 5
+    window: Annotated[Count, Meta(description="last calls whose failures are counted")] = 20
+    min_calls: Annotated[
+        Count, Meta(description="calls in the window before `failure_share` says anything")
+    ] = 10
+    failure_share: Annotated[
+        Share, Meta(description="part of the window that opens it by failing")
+    ] = 0.5
+    slow_s: (
+        Annotated[
+            Seconds,
+            Meta(
+                description="a call that takes longer counts as failed; without it: three quarters "
+                "of the path's `timeout_s`"
+            ),
+        ]
+        | None
+    ) = None
+    open_s: Annotated[
+        Seconds, Meta(description="first pause before a call may try the path again; doubles")
+    ] = 2.0
+    max_open_s: Annotated[Seconds, Meta(description="longest such pause")] = 7.0
+    hopeless_s: Annotated[
+        Seconds,
+        Meta(description="the pause after a spent quota, a wrong key or a model that is gone"),
+    ] = 60.0
+    successes: Annotated[
+        Count, Meta(description="calls, one at a time, that must succeed before it closes")
+    ] = 2
+
+
+class Retry(Section, frozen=True, kw_only=True):
+    """What all tickets of a path together may ask again, and what one ticket may wait for it."""
+
+    share: Annotated[Share, Meta(description="retries per call, over time")] = 0.1
+    burst: Annotated[Count, Meta(description="retries that may be saved up")] = 10
+    max_wait_s: Annotated[
+        Seconds,
+        Meta(description="longest Retry-After that is waited for while another path is left"),
+    ] = 0.5
