@@ -120,11 +120,18 @@ def _run(settings: Settings, planned: Plan, options: argparse.Namespace) -> int:
         return _send(settings, planned, faults.Nothing())
     print("load: starting simulator, Redis and service …", flush=True)
     with house.opened(settings.out, with_redis=not options.no_redis) as running:
-        told = settings.out / "conditions.json"
-        told.write_text(json.dumps({"conditions": running.description, "pids": running.pids}))
-        ready = replace(settings, target=running.service, api_key=running.api_key, conditions=told)
         always = faults.Rule(options.fault, options.fault_share) if options.fault else None
-        return _send(ready, planned, faults.Planted(running, planned, always))
+        return against(running, settings, planned, always)
+
+
+def against(
+    running: house.House, settings: Settings, planned: Plan, always: faults.Rule | None = None
+) -> int:
+    """One load test of a house that is open; `always` is a fault from the start."""
+    told = settings.out / "conditions.json"
+    told.write_text(json.dumps({"conditions": running.description, "pids": running.pids}))
+    ready = replace(settings, target=running.service, api_key=running.api_key, conditions=told)
+    return _send(ready, planned, faults.Planted(running, planned, always))
 
 
 def _send(settings: Settings, planned: Plan, trouble: faults.Trouble) -> int:

@@ -12,6 +12,7 @@ from loadtests.summary import Bucket, Line, Share
 from loadtests.verdict import number
 
 _WIDTH, _LEFT, _RIGHT = 1040, 64, 18
+_UNIT_ROOM = 12
 _PERCENTS = (0.0, 50.0, 90.0, 99.0, 99.9, 99.99)
 _STEPS = (1, 2, 5)
 COLOURS = 6
@@ -85,13 +86,14 @@ def _nines_axis(last: float) -> Axis:
 def _log_axis(low: float, high: float, top: float, bottom: float) -> Axis:
     low, high = math.log10(max(low, 0.1)) - 0.04, math.log10(max(high, 0.2)) + 0.08
     marks = [step * 10.0**power for power in range(-1, 6) for step in _STEPS]
-    ticks = [(mark, f"{mark:,g}") for mark in marks if low <= math.log10(mark) <= high]
-    return Axis(
-        lambda ms: (
-            bottom - (bottom - top) * (math.log10(max(ms, 10**low)) - low) / max(high - low, 0.1)
-        ),
-        ticks,
-    )
+
+    def at(ms: float) -> float:
+        part = (math.log10(max(ms, 10**low)) - low) / max(high - low, 0.1)
+        return bottom - (bottom - top) * part
+
+    # the unit stands above the axis: no figure so near to its end that they touch
+    inside = [mark for mark in marks if low <= math.log10(mark) and at(mark) >= top + _UNIT_ROOM]
+    return Axis(at, [(mark, f"{mark:,g}") for mark in inside])
 
 
 def _claim_line(one: Claimed, y: Axis) -> str:

@@ -10,10 +10,7 @@ from __future__ import annotations
 
 import argparse
 import re
-import shutil
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -24,6 +21,8 @@ import httpx2
 
 from k8s.monitoring.drawing import boxes, charts
 from k8s.monitoring.drawing.asking import Series, View
+from k8s.monitoring.drawing.browser import opened
+from k8s.monitoring.drawing.pictures import save
 from k8s.monitoring.drawing.reading import Dashboard, GridPos, Panel, filled, read, repeats
 
 FOLDER = Path(__file__).parent / "dashboards"
@@ -31,11 +30,6 @@ WIDTH = 1_600
 _CELL, _GAP, _TITLE, _HEAD = 38, 8, 30, 92
 _NOTE = "Preview drawn from the same queries by k8s/monitoring/preview.py; this is not Grafana."
 _UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
-_CHROMIUM = (
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--hide-scrollbars",
-)  # fmt: skip
 
 
 def page(dashboard: Dashboard, view: View) -> str:
@@ -167,21 +161,6 @@ def _columns(panel: Panel) -> dict[str, str]:
     return {target.refId: by_ref.get(target.refId, by_ref.get("", "")) for target in panel.targets}
 
 
-def picture(html: Path, png: Path) -> None:
-    """A picture of the page. Raises FileNotFoundError without a Chromium."""
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
-    if browser is None:
-        raise FileNotFoundError("no chromium on the PATH (Debian: apt-get install chromium)")
-    size = f"--window-size={WIDTH},{height(html.read_text(encoding='utf-8'))}"
-    with tempfile.TemporaryDirectory() as profile:
-        subprocess.run(
-            (browser, *_CHROMIUM, f"--user-data-dir={profile}", size, f"--screenshot={png}", html.as_uri()),
-            check=True,
-            capture_output=True,
-            timeout=60,
-        )  # fmt: skip
-
-
 def main(arguments: list[str]) -> None:
     options = _parser().parse_args(arguments)
     seconds = float(options.range[:-1]) * _UNITS_S[options.range[-1]]
@@ -193,9 +172,15 @@ def main(arguments: list[str]) -> None:
             target: Path = options.out.resolve() / f"{file.stem}.html"
             target.write_text(page(read(file), view), encoding="utf-8")
             print(target)
-            if options.png:
-                picture(target, target.with_suffix(".png"))
-                print(target.with_suffix(".png"))
+        if options.png:
+            _pictures(options.out)
+
+
+def _pictures(folder: Path) -> None:
+    with opened() as browser:
+        for html in sorted(folder.resolve().glob("*.html")):
+            save(browser.page(html.as_uri(), width=WIDTH), html.with_suffix(".png"))
+            print(html.with_suffix(".png"))
 
 
 def _parser() -> argparse.ArgumentParser:

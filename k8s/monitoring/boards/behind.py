@@ -136,19 +136,19 @@ def state() -> Row:
             "none",
             ask_once("min by (path) (classifier_path_up{@})", "{{path}}"),
             words=_UP,
-        ),
+        ).span(3),
         number(
             "Running since",
             "When the youngest process started.",
             "dateTimeFromNow",
             ask_once("1000 * max(process_start_time_seconds{@})"),
-        ),
+        ).span(3),
         number(
             "Config live since",
             "When the live config was loaded, on the replica that did so last.",
             "dateTimeFromNow",
             ask_once("1000 * max(classifier_config_loaded_timestamp_seconds{@})"),
-        ),
+        ).span(3),
         number(
             "Configs in use",
             "More than one for longer than a few seconds: replicas do not see the same files.",
@@ -177,7 +177,7 @@ def state() -> Row:
             },
         )
         .height(4)
-        .span(6),
+        .span(9),
         lines(
             "Config reloads per hour",
             "live: a changed config; unchanged: the same content; refused: an invalid one.",

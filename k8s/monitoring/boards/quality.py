@@ -90,7 +90,9 @@ def _labels() -> Row:
             "Answers of this time range by label, repeats from the cache included.",
             "locale",
             ask_once("sort_desc(sum by (label) (increase(classifier_labels_total{@}[$__range])))"),
-        ).span(8),
+        )
+        .decimals(0)
+        .span(8),
         lines(
             "Share of each label",
             "A label that grows or vanishes: an outage, a campaign, or a changed prompt.",

@@ -4,7 +4,7 @@
       page = browser.page("http://127.0.0.1:8000/", width=360)
       page.press("Tab"); page.write("charged twice"); page.press("Enter")
       page.until("document.querySelector('.label')")
-      page.picture(Path("console.png"))
+      Path("console.png").write_bytes(page.picture())
 
 Keys are real key events, so that what only works with a mouse does not work here.
 """
@@ -103,7 +103,7 @@ class Page:
             "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
         )
         if "exceptionDetails" in reply:
-            raise BrowserError(f"{expression}: {reply['exceptionDetails']}")
+            raise BrowserError(f"{expression[:200]}: {reply['exceptionDetails'].get('exception')}")
         return reply["result"].get("value")
 
     def until(self, expression: str, within_s: float = 10.0) -> None:
@@ -139,15 +139,14 @@ class Page:
         feature = {"name": "prefers-color-scheme", "value": name}
         self.call("Emulation.setEmulatedMedia", features=[feature])
 
-    def picture(self, file: Path) -> None:
+    def picture(self) -> bytes:
         """The whole page from top to bottom, as PNG."""
         size = self.call("Page.getLayoutMetrics")["cssContentSize"]
         clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
         reply = self.call(
-            "Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=clip,
-            optimizeForSpeed=False,
-        )  # fmt: skip
-        file.write_bytes(base64.b64decode(reply["data"]))
+            "Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=clip
+        )
+        return base64.b64decode(reply["data"])
 
     def tree(self) -> list[dict[str, Any]]:
         """What a screen reader is told: role, name and properties of every node."""
