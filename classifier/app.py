@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Coroutine, Mapping
 from typing import Any
 
 from litestar import Litestar
+from litestar.datastructures import State
 
 from classifier.api.auth import Doorkeeper
 from classifier.api.console import console_doors
@@ -27,6 +28,7 @@ from classifier.cache.redis import RedisCache
 from classifier.cache.tiered import TieredCache
 from classifier.config.load import config_file, load
 from classifier.config.restart import waiting
+from classifier.edge.census import Census
 from classifier.guards.judging import HOPELESS
 from classifier.guards.registry import Guards
 from classifier.health import Health
@@ -52,6 +54,7 @@ class House:
         self.metrics = _Observer()
         self._guards = Guards(self.metrics)
         self.assembly = self._build()
+        self.census = Census(self.assembly.config.connections, self.metrics.edge)
         self.metrics.configured(self.assembly)
         self._started_with = self.assembly.config
         self._redis = self._connect_redis()
@@ -122,6 +125,7 @@ class House:
 
     async def _swap(self, assembly: Assembly) -> None:
         self.assembly = self.pipeline.assembly = self.health.assembly = assembly
+        self.census.limits = assembly.config.connections
         self.metrics.configured(assembly)
         self._guards.settle({path.guard: path.config for path in assembly.paths.values()})
         self._endpoints.retire_all_but(assembly.config.endpoints)
@@ -184,7 +188,7 @@ def create_app(settings: Settings, environ: Mapping[str, str]) -> Litestar:
     return Litestar(
         route_handlers=[
             *ticket_doors(house.pipeline, door, log_tickets=settings.log_tickets),
-            *ops_doors(house.health, house.metrics),
+            *ops_doors(house.health, house.metrics, lambda: house.census.draining),
             *(console_doors(house.health, house.metrics.recent, door) if console else []),
         ],
         lifespan=[house.live],
@@ -192,4 +196,5 @@ def create_app(settings: Settings, environ: Mapping[str, str]) -> Litestar:
         before_send=[stamp(house.metrics.requested)],
         openapi_config=openapi_config(),
         logging_config=None,
+        state=State({"census": house.census}),
     )

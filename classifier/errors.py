@@ -8,10 +8,13 @@ ClassifierError
 │   │   └── NotGenuine    401   a delivery that the helpdesk did not send, or not now
 │   ├── NotAllowed       403   a known caller asks for something switched off
 │   ├── NotFound         404
+│   ├── TooSlow          408   the request did not arrive in time
 │   ├── TooLarge         413
 │   ├── WrongMediaType   415
-│   └── Unprocessable    422   readable, but not a ticket
+│   ├── Unprocessable    422   readable, but not a ticket
+│   └── HeadTooLarge     431
 └── ServiceError             ours or the model's: 5xx
+    ├── Overcrowded      503   no place for another connection
     ├── NoPathAnswered   503   every path of the plan failed
     ├── NoLabel          503   models replied, but never with a label of the taxonomy
     └── OutOfTime        504   the ticket's deadline passed first
@@ -105,6 +108,12 @@ class NotFound(CallerError):
     title = "Not found"
 
 
+class TooSlow(CallerError):
+    status = 408
+    slug = "too-slow"
+    title = "The request took too long to arrive"
+
+
 class TooLarge(CallerError):
     status = 413
     slug = "too-large"
@@ -123,10 +132,21 @@ class Unprocessable(CallerError):
     title = "Not a ticket"
 
 
+class HeadTooLarge(CallerError):
+    status = 431
+    slug = "head-too-large"
+    title = "Request line and headers too large"
+
+
 class ServiceError(ClassifierError):
     status = 503
     slug = "service"
     title = "The service cannot answer"
+
+
+class Overcrowded(ServiceError):
+    slug = "overcrowded"
+    title = "Too many connections"
 
 
 class NoPathAnswered(ServiceError):

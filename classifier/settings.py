@@ -52,6 +52,15 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             "required with Redis, the same on all replicas"
         ),
     ] = ""
+    drain_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=600,
+            description="after SIGTERM: not ready, but still serving for so long, until load "
+            "balancers have noticed",
+        ),
+    ] = 5.0
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
         Meta(description="least severe level that is logged"),

@@ -58,9 +58,6 @@ async def chunks(request: Request[Any, Any, Any], max_bytes: int) -> AsyncIterat
         yield chunk
         if not message.get("more_body", False):
             break
-    if not received and "upgrade" in request.headers:
-        # https://github.com/Kludex/uvicorn/issues/2722: every Java HttpClient offers h2c by default
-        raise Malformed("send no Upgrade header, the body gets lost (Java: set HTTP_1_1)")
 
 
 async def read_all(request: Request[Any, Any, Any], max_bytes: int, timeout_s: float) -> bytes:

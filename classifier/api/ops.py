@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from litestar import MediaType, Response, get, head
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import ResponseSpec
@@ -17,6 +19,7 @@ class Readiness(Struct):
     """`ready` is what a load balancer needs; the rest is for whoever asks why."""
 
     ready: bool
+    draining: bool
     paths: dict[str, str]
     breakers: dict[str, BreakerState]
     cache: str
@@ -24,7 +27,9 @@ class Readiness(Struct):
     version: str
 
 
-def ops_doors(health: Health, metrics: Metrics) -> list[HTTPRouteHandler]:
+def ops_doors(
+    health: Health, metrics: Metrics, draining: Callable[[], bool]
+) -> list[HTTPRouteHandler]:
     @get("/healthz", media_type=MediaType.TEXT, summary="Alive", tags=["operations"])
     async def healthz() -> str:
         """Answers as long as the process does; never asks Redis or a model."""
@@ -34,7 +39,9 @@ def ops_doors(health: Health, metrics: Metrics) -> list[HTTPRouteHandler]:
     @head("/healthz", media_type=MediaType.TEXT, include_in_schema=False)
     async def healthz_head() -> None: ...
 
-    not_ready = ResponseSpec(Readiness, description="No path can answer", generate_examples=False)
+    not_ready = ResponseSpec(
+        Readiness, description="No path can answer, or ending", generate_examples=False
+    )
 
     @get(
         "/readyz",
@@ -43,9 +50,11 @@ def ops_doors(health: Health, metrics: Metrics) -> list[HTTPRouteHandler]:
         responses={503: not_ready},
     )
     async def readyz() -> Response[Readiness]:
-        """200 when at least one path can answer, otherwise 503."""
+        """200 when at least one path can answer and the service is not ending, otherwise 503."""
+        ending = draining()
         found = Readiness(
-            health.ready,
+            health.ready and not ending,
+            ending,
             health.paths(),
             health.breakers(),
             health.cache(),
@@ -56,7 +65,7 @@ def ops_doors(health: Health, metrics: Metrics) -> list[HTTPRouteHandler]:
 
     @head("/readyz", include_in_schema=False)
     async def readyz_head() -> Response[None]:
-        return Response(None, status_code=200 if health.ready else 503)
+        return Response(None, status_code=200 if health.ready and not draining() else 503)
 
     @get("/metrics", media_type=CONTENT_TYPE, summary="Prometheus metrics", tags=["operations"])
     async def metrics_page() -> Response[bytes]:

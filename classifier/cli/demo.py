@@ -160,6 +160,7 @@ def _service_environ(environ: Mapping[str, str], simulator_port: int) -> dict[st
         **kept,
         "CLASSIFIER_ENDPOINT_SIMULATOR_URL": f"http://127.0.0.1:{simulator_port}/v1",
         "CLASSIFIER_LOG_LEVEL": "warning",
+        "CLASSIFIER_DRAIN_S": "0",  # no load balancer has to hear of its end
         "NO_PROXY": "127.0.0.1",
         "no_proxy": "127.0.0.1",
     }

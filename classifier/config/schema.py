@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, field
 
+from classifier.config.edge import Connections
 from classifier.config.guards import Breaker, Retry
 from classifier.config.helpdesks import Helpdesk
 from classifier.config.section import Name, Seconds, Section, Share
@@ -311,6 +312,7 @@ class Config(Section, frozen=True, kw_only=True):
     paths: Annotated[dict[Name, PathConfig], Meta(min_length=1)]
     routes: tuple[Route, ...] = ()
     server: Server = field(default_factory=Server)
+    connections: Connections = field(default_factory=Connections)
     cache: Cache = field(default_factory=Cache)
     prices: Prices
     claims: Claims = field(default_factory=Claims)

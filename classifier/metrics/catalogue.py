@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry
 
+from classifier.metrics.edge import EdgeMetrics
 from classifier.metrics.guards import GuardMetrics
 from classifier.metrics.histogram import RATIO_BOUNDS
 from classifier.metrics.loop import LoopMetrics
@@ -27,6 +28,7 @@ class Catalogue:
         self._state(make)
         self.loop = LoopMetrics(make)
         self.guards = GuardMetrics(make)
+        self.edge = EdgeMetrics(make)
 
     def _tickets(self, make: Maker) -> None:
         self.tickets = make.counter(

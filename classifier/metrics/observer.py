@@ -34,6 +34,7 @@ class Metrics:
             collector(registry=self._registry)
         self._make = Maker(self._registry)
         self._c = Catalogue(self._make)
+        self.edge = self._c.edge
         self._c.build_info.labels(__version__).set(1)
         self._assembly: Assembly | None = None
 

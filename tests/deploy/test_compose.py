@@ -10,9 +10,9 @@ import pytest
 import yaml
 from compose_spec import PyCompose
 
-from classifier.cli import serve
 from classifier.config.load import SHIPPED, load
-from classifier.settings import read_settings
+from classifier.edge.server import FINISH_S
+from classifier.settings import Settings, read_settings
 from tests.deploy.manifests import K8S, ROOT, one, overlay
 
 COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))
@@ -89,7 +89,9 @@ def test_service_takes_its_variables(name: str, config: str) -> None:
 
 def test_drain_fits_into_the_stop() -> None:
     """`docker compose stop` kills only after serve has drained."""
-    assert int(SERVICES["classifier"]["stop_grace_period"].rstrip("s")) > serve.DRAIN_S
+    assert int(SERVICES["classifier"]["stop_grace_period"].rstrip("s")) > (
+        Settings().drain_s + FINISH_S + 10
+    )
 
 
 def test_same_redis_as_in_the_cluster() -> None:

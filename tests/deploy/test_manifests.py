@@ -7,7 +7,7 @@ from typing import Any
 import kubernetes_validate
 import pytest
 
-from classifier.cli import serve
+from classifier.edge.server import FINISH_S
 from tests.deploy.manifests import K8S, OVERLAYS, environment, one, overlay, pod, pods
 
 OLDEST, USUAL, NEWEST = "1.31", "1.34", "1.37"
@@ -83,10 +83,11 @@ def test_resources_are_bounded(name: str) -> None:
 
 
 def test_grace_is_longer_than_pause_and_drain() -> None:
-    """A pod is killed only after the load balancers heard of it and serve has drained."""
-    pause_s = CONTAINER["lifecycle"]["preStop"]["sleep"]["seconds"]
-    assert pause_s == 10
-    assert SERVICE["terminationGracePeriodSeconds"] >= pause_s + serve.DRAIN_S + 10
+    """A pod is killed only after the load balancers heard of it and every request is answered."""
+    drain_s = float(environment(CONTAINER)["CLASSIFIER_DRAIN_S"])
+    assert drain_s == 10
+    assert "lifecycle" not in CONTAINER  # a preStop sleep would delay `Connection: close`
+    assert SERVICE["terminationGracePeriodSeconds"] >= drain_s + FINISH_S + 10
 
 
 def test_probes_ask_what_they_decide() -> None:

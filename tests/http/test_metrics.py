@@ -22,6 +22,7 @@ from prometheus_client import Histogram as ReferenceHistogram
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
+from classifier.metrics.edge import REASONS
 from classifier.metrics.histogram import LATENCY_BOUNDS_S, RATIO_BOUNDS, Histogram
 from classifier.metrics.money import DollarCounter
 from tests.support.house import Service, edited, service, trusting, write_config
@@ -36,7 +37,7 @@ CLOSED = {
     "reason": {
         "answer", "escalation", "fallback", "retry", "shadow", "probe", "open", "paused", "probing",
         "deadline", "slow", "recovered", "timeout", "connect", "reset", "quota", "unauthorised",
-        "model_gone", "server_error", "garbage",
+        "model_gone", "server_error", "garbage", *REASONS,
     },
     "state": {"closed", "half_open", "open"},
     "replied": {"yes", "no"},

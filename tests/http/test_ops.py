@@ -65,6 +65,7 @@ async def test_readyz_tells_why(house: Service) -> None:
     assert breakers == {name: {"state": "closed", "reason": None} for name in ("short", "long")}
     assert found == {
         "ready": True,
+        "draining": False,
         "paths": {"short": "up", "long": "up"},
         "cache": "memory",
         "config": "live",

@@ -41,7 +41,7 @@ Command = Callable[..., Result]
 def environment(**variables: str) -> dict[str, str]:
     """The machine's environment without what concerns the classifier, and with these variables."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
-    return {**kept, **variables}
+    return {**kept, "CLASSIFIER_DRAIN_S": "0", **variables}
 
 
 def called(*arguments: str | Path, **variables: str) -> int:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx2
 
 from classifier.app import create_app
+from classifier.edge.protocol import EdgeProtocol
 from classifier.settings import read_settings
 from tests.support.contract import Contract, contract_of
 from tests.support.redis_server import free_port
@@ -145,7 +147,7 @@ async def service(config: Path, environ: dict[str, Any] | None = None) -> AsyncI
     contract = contract_of(app)
     hooks = {"response": [contract.hold]}
     async with (
-        served(app, port),
+        served(app, port, http=partial(EdgeProtocol, census=app.state.census), ws="none"),
         httpx2.AsyncClient(base_url=url, timeout=30, event_hooks=hooks) as client,
     ):
         yield Service(url, client, contract)

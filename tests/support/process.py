@@ -26,6 +26,7 @@ class ServiceProcess:
         self, process: subprocess.Popen[bytes], client: httpx2.AsyncClient, log: Path
     ) -> None:
         self.client = client
+        self.port = client.base_url.port or 0
         self._process = process
         self._log = log
 
@@ -42,6 +43,10 @@ class ServiceProcess:
 
     async def stop(self) -> int:
         self._process.terminate()
+        return await self.ended()
+
+    async def ended(self) -> int:
+        """The exit code of a process that ends by itself."""
         return await asyncio.to_thread(self._process.wait, 30)
 
 
@@ -53,7 +58,7 @@ async def serving(
     port = free_port()
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("CLASSIFIER_")}
     variables = {
-        **inherited, **(environ or {}),
+        **inherited, "CLASSIFIER_DRAIN_S": "0", **(environ or {}),
         "CLASSIFIER_CONFIG": str(config), "CLASSIFIER_PORT": str(port),
     }  # fmt: skip
     log = folder / "stderr.log"

@@ -189,11 +189,11 @@ class _QuickServer(uvicorn.Server):
 
 
 @asynccontextmanager
-async def served(app: Any, port: int) -> AsyncIterator[uvicorn.Server]:
-    """Runs an ASGI app on a port, in this loop, until the block ends."""
+async def served(app: Any, port: int, **more: Any) -> AsyncIterator[uvicorn.Server]:
+    """Runs an ASGI app on a port, in this loop, until the block ends; `more` is uvicorn's config."""
     config = uvicorn.Config(
         app, host="127.0.0.1", port=port, log_config=None, access_log=False,
-        timeout_graceful_shutdown=1, timeout_keep_alive=75, lifespan="auto",
+        timeout_graceful_shutdown=1, timeout_keep_alive=75, lifespan="auto", **more,
     )  # fmt: skip
     server = _QuickServer(config)
     task = asyncio.create_task(server._serve())  # noqa: SLF001 -- `serve` would take pytest's signals

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from k8s.monitoring.boards import behind, guards
+from k8s.monitoring.boards import behind, edge, guards
 from k8s.monitoring.boards.board import Board, Row, models_row
 from k8s.monitoring.boards.panels import (
     BAD,
@@ -34,6 +34,7 @@ def board() -> Board:
             _errors(),
             guards.row(),
             behind.saturation(),
+            edge.connections(),
             behind.cache(),
             behind.objectives(),
             behind.state(),
