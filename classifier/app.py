@@ -22,7 +22,9 @@ from classifier.api.ops import ops_doors
 from classifier.api.problems import handlers
 from classifier.api.tickets import ticket_doors
 from classifier.assembly import Assembly
+from classifier.budget.daily import DailyBudget
 from classifier.cache.connection import connect
+from classifier.cache.key import text_digest
 from classifier.cache.memory import MemoryCache
 from classifier.cache.redis import RedisCache
 from classifier.cache.tiered import TieredCache
@@ -51,6 +53,7 @@ class House:
         self._environ = environ
         self._config_file = config_file(settings.config)
         self._endpoints = EndpointPool(environ)
+        self.budget = DailyBudget()
         self.metrics = _Observer()
         self._guards = Guards(self.metrics)
         self.assembly = self._build()
@@ -63,7 +66,11 @@ class House:
             self.assembly, self._redis, self.metrics.attempted, caches=cache is not None
         )
         secret = settings.cache_secret.encode() or secrets.token_bytes(32)
+        self.budget.connect(self._redis, f"classifier:budget:{text_digest('', secret)}")
+        self.budget.configure(self.assembly.config.budget)
+        self.metrics.watch_budget(self.budget)
         self.pipeline = Pipeline(self.assembly, cache, secret, self.metrics)
+        self.pipeline.budget = self.budget
         self.metrics.watch_in_flight(lambda: self.pipeline.in_flight)
         self.reloader = Reloader(self.assembly, self._build, self._swap, self._reloaded)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -76,6 +83,7 @@ class House:
         await self.health.probe_all()
         self._start(self.health.watch())
         self._start(loop.watch(self.metrics.loop_late))
+        self._start(self.budget.keep_reporting())
         gc.collect()
         gc.freeze()  # one full collection with everything loaded stops the loop for 84 ms
         try:
@@ -86,6 +94,8 @@ class House:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
             await self._endpoints.aclose()
+            if self._redis is not None and not self.assembly.config.cache.enabled:
+                await self._redis.aclose()  # otherwise its cache has closed it
             gc.unfreeze()
 
     @contextlib.asynccontextmanager
@@ -108,11 +118,12 @@ class House:
 
     def _build(self) -> Assembly:
         loaded = load(self._config_file, self._environ)
-        return Assembly(loaded, self._endpoints.open, self._guards.guard)
+        return Assembly(loaded, self._endpoints.open, self._guards.guard, self.budget)
 
     def _connect_redis(self) -> RedisCache | None:
         config = self.assembly.config.cache
-        if not self.settings.redis_url or not config.enabled:
+        wanted = config.enabled or self.assembly.config.budget.caps
+        if not self.settings.redis_url or not wanted:
             return None
         return RedisCache(connect(self.settings.redis_url, config), config, self.metrics)
 
@@ -128,6 +139,7 @@ class House:
         self.census.limits = assembly.config.connections
         self.metrics.configured(assembly)
         self._guards.settle({path.guard: path.config for path in assembly.paths.values()})
+        self.budget.configure(assembly.config.budget)
         self._endpoints.retire_all_but(assembly.config.endpoints)
         self._start(self._endpoints.close_retired(assembly.config.server.max_timeout_s))
         self._tell_what_waits(assembly)

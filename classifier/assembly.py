@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping
 from time import perf_counter
 
 from classifier.config.load import Loaded
@@ -15,7 +16,7 @@ from classifier.guards.registry import Guards
 from classifier.paths.chat import ChatCodec
 from classifier.paths.decisions import DecisionsCodec
 from classifier.paths.path import Path
-from classifier.ports import Codec, Endpoint
+from classifier.ports import Codec, Endpoint, Purse
 from classifier.pricing import PriceTable, cost
 from classifier.prompts import Prompt, render
 from classifier.records import UNKNOWN_COST, Answer, Attempt, Cost, Ticket, Usage
@@ -35,9 +36,11 @@ class Assembly:
         loaded: Loaded,
         open_endpoint: OpenEndpoint,
         guard_of: GuardOf | None = None,
+        purse: Purse | None = None,
         now: Callable[[], float] = perf_counter,
     ) -> None:
         """Raises ConfigError for everything that could fail later: nothing is checked lazily."""
+        self._purse = purse
         self.loaded = loaded
         self.config = loaded.config
         self.version = loaded.version
@@ -53,11 +56,8 @@ class Assembly:
         self.paths: Mapping[str, Path] = {
             name: self._path(name, config) for name, config in self.config.paths.items()
         }
-        if strangers := set(self.config.claims.latency_s) - set(self.paths):
-            known = ", ".join(self.paths)
-            raise ConfigError(
-                f"claims: latency_s names no path: {min(strangers)!r}; there are: {known}"
-            )
+        self._check_names("claims: latency_s", self.config.claims.latency_s)
+        self._check_names("budget: paths", self.config.budget.paths)
         self._plan_fingerprints: dict[tuple[str, str], str] = {}
 
     def plan(self, ticket: Ticket, sticky_id: str, forced: str | None) -> Plan:
@@ -108,6 +108,21 @@ class Assembly:
         """What this ticket would have cost on each path alone, uncached, with the same output."""
         return {name: _alone(path, answer) for name, path in self.paths.items()}
 
+    def cheapest(self, plan: Plan) -> Plan:
+        """The plan with only the cheapest of its own paths, by what a call without a ticket may cost."""
+        names = [plan.path, *(step.to for step in plan.escalate), *plan.fallback]
+        return Plan(plan.route, min(names, key=self._dearness))
+
+    def _dearness(self, name: str) -> float:
+        path = self.paths[name]
+        cost = path.costs_at_most(path.codec.encode(""))
+        return math.inf if cost is None else cost
+
+    def _check_names(self, where: str, names: Iterable[str]) -> None:
+        if strangers := set(names) - set(self.paths):
+            known = ", ".join(self.paths)
+            raise ConfigError(f"{where} names no path: {min(strangers)!r}; there are: {known}")
+
     def _path(self, name: str, config: PathConfig) -> Path:
         if config.endpoint not in self.config.endpoints:
             known = ", ".join(self.config.endpoints)
@@ -134,6 +149,7 @@ class Assembly:
             static_tokens=static_tokens,
             guard=self._guard_of(name, config, endpoint),
             now=self._now,
+            purse=self._purse,
         )
 
     def _codec(self, config: PathConfig, prompt: Prompt) -> Codec:

@@ -17,6 +17,7 @@ ClassifierError
     ├── Overcrowded      503   no place for another connection
     ├── NoPathAnswered   503   every path of the plan failed
     ├── NoLabel          503   models replied, but never with a label of the taxonomy
+    ├── BudgetSpent      503   the day's money for models is spent, and no cache knows the answer
     └── OutOfTime        504   the ticket's deadline passed first
 AttemptFailed                one attempt on one path failed (never leaves the pipeline)
 """
@@ -38,6 +39,7 @@ FailureKind = Literal[
     "model_gone",  # 404: no such model any more
     "server_error",  # 5xx and statuses that nobody expects
     "garbage",  # a 200 that cannot be read
+    "budget",  # never sent: the money for it is spent
 ]
 
 # Why a delivery was not believed. A closed set, because it is a metric label.
@@ -157,6 +159,11 @@ class NoPathAnswered(ServiceError):
 class NoLabel(ServiceError):
     slug = "no-label"
     title = "No model gave a label"
+
+
+class BudgetSpent(ServiceError):
+    slug = "budget-spent"
+    title = "The day's budget is spent"
 
 
 class OutOfTime(ServiceError):

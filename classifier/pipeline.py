@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
-from math import ceil
 from secrets import token_hex
 from time import perf_counter
 
@@ -17,9 +16,16 @@ from msgspec import Struct, structs
 from classifier import pricing
 from classifier.assembly import Assembly
 from classifier.attempts import NO_RUN, Run, Runner
+from classifier.budget.daily import DailyBudget
+from classifier.budget.degrading import goes_as_far
 from classifier.cache.coalescing import Coalescing
 from classifier.cache.key import cache_key, text_digest
-from classifier.errors import CallerError, NoLabel, NoPathAnswered, OutOfTime, ServiceError
+from classifier.closing import checked, out_of_time, used
+from classifier.errors import (
+    BudgetSpent,
+    CallerError,
+    ServiceError,
+)
 from classifier.ports import AnswerCache, Observer
 from classifier.records import (
     NO_COST,
@@ -30,12 +36,10 @@ from classifier.records import (
     Source,
     Stages,
     Ticket,
-    Usage,
 )
 from classifier.routing import Plan
 
 _SHADOWS_AT_ONCE = 64
-_RETRY_AFTER_S = 2
 
 
 class Wish(Struct, frozen=True):
@@ -80,6 +84,14 @@ class _Found(Struct, frozen=True):
     answer: Answer | None
     source: Source
     cache_s: float = 0.0
+    kept_back: bool = False
+
+    @property
+    def is_unpaid(self) -> bool:
+        """Nobody was asked, because nobody could be paid."""
+        asked = {attempt.outcome for attempt in self.run.attempts} - {"budget"}
+        nobody = self.run.attempts and not asked and not self.run.skipped
+        return self.kept_back or (self.answer is None and bool(nobody))
 
     def is_final(self, *, leads: bool) -> bool:
         """A leader with less time than we have must not spend ours."""
@@ -104,6 +116,7 @@ class Pipeline:
         self._cache = cache
         self._secret = secret
         self._observer = observer
+        self.budget = DailyBudget()  # without a cap, until the house has one
         self._coalescing: Coalescing[_Found] = Coalescing()
         self._beside: set[asyncio.Task[None]] = set()
         self.in_flight = 0
@@ -132,6 +145,7 @@ class Pipeline:
         """Finishes what is under way: shared runs, shadows, cache writes."""
         await self._coalescing.drain()
         await asyncio.gather(*self._beside, return_exceptions=True)
+        await self.budget.aclose()
         if self._cache is not None:
             await self._cache.aclose()
 
@@ -151,14 +165,16 @@ class Pipeline:
             return _free(case, known, "cache", Stages(self._now() - started))
         waited = self._now()
         found, leads = await self._shared_run(case, cache)
+        if found.is_unpaid:
+            raise self._budget_spent()
         waited_s, total_s = self._now() - waited, self._now() - started
         if found.source == "cache" and found.answer is not None:
             return _free(case, found.answer, "cache", Stages(total_s, 0.0, waited_s))
         if found.source == "coalesced" or not leads:
             stages = Stages(total_s, waited_s)
-            return _free(case, _checked(found.answer, found.run), "coalesced", stages)
+            return _free(case, checked(found.answer, found.run), "coalesced", stages)
         stages = Stages(total_s, found.run.model_s, found.cache_s)
-        return _classification(case, found.run, _checked(found.answer, found.run), stages)
+        return _classification(case, found.run, checked(found.answer, found.run), stages)
 
     async def _shared_run(self, case: _Case, cache: AnswerCache | None) -> tuple[_Found, bool]:
         """Runs the plan, or waits for an identical ticket's run; never beyond the own deadline.
@@ -171,7 +187,7 @@ class Pipeline:
                 async with asyncio.timeout(case.deadline - self._now()):
                     found, leads = await self._coalescing.run(key, lambda: self._find(case, cache))
             except TimeoutError as error:
-                raise _out_of_time() from error
+                raise out_of_time() from error
             if found.is_final(leads=leads):
                 return found, leads
 
@@ -192,16 +208,32 @@ class Pipeline:
 
     async def _run(self, case: _Case, cache: AnswerCache | None) -> _Found:
         assembly = case.assembly
-        run = await self._runner.run(case.plan, assembly.paths, case.text, case.deadline)
+        step = self.budget.step
+        if step == "cache_only":
+            return _Found(NO_RUN, None, "model", kept_back=True)
+        plan = assembly.cheapest(case.plan) if step == "cheapest" else case.plan
+        run = await self._runner.run(plan, assembly.paths, case.text, case.deadline)
+        if run.decisive is not None and not goes_as_far(plan, case.plan, run.decisive):
+            run = structs.replace(run, settled=False)
         if run.decisive is None:
             return _Found(run, None, "model")
         answer = assembly.answer(run.decisive, run.escalated_from)
         if cache is not None and run.settled and answer.ttl_s > 0:
             cache.put(case.key, answer)
         shadow = case.plan.shadow
-        if shadow is not None and shadow not in [attempt.path for attempt in run.attempts]:
+        if (
+            step is None
+            and shadow is not None
+            and shadow not in [attempt.path for attempt in run.attempts]
+        ):
             self._start_shadow(case, shadow, answer)
         return _Found(run, answer, "model")
+
+    def _budget_spent(self) -> BudgetSpent:
+        return BudgetSpent(
+            "the day's budget for models is spent, and no cache knows this ticket",
+            retry_after_s=self.budget.retry_after_s(),
+        )
 
     def _start_shadow(self, case: _Case, name: str, answer: Answer) -> None:
         """Off the answer's critical path, bounded, and not lost: `aclose` waits for it."""
@@ -225,68 +257,19 @@ class Pipeline:
             self._observer.shadowed(name, "agree" if attempt.label == answer.label else "disagree")
 
 
-def _out_of_time() -> OutOfTime:
-    return OutOfTime("the ticket's time budget passed", retry_after_s=_RETRY_AFTER_S)
-
-
-def _checked(answer: Answer | None, run: Run) -> Answer:
-    if answer is not None:
-        return answer
-    if run.out_of_time:
-        raise _out_of_time()
-    if run.attempts and all(a.outcome in ("not_a_label", "refusal") for a in run.attempts):
-        raise NoLabel(
-            "every model asked replied without a label of the taxonomy",
-            retry_after_s=_RETRY_AFTER_S,
-        )
-    asked = [f"{a.path}: {a.outcome}" for a in run.attempts]
-    skipped = [f"{s.path}: {s.why}" for s in run.skipped]
-    raise NoPathAnswered(
-        f"no path could answer ({', '.join(asked + skipped)}); try again later",
-        retry_after_s=_retry_after_s(run),
-    )
-
-
-def _retry_after_s(run: Run) -> int:
-    """When the first path may be asked again, within reason."""
-    skipped = [s.for_s for s in run.skipped]
-    asked = [a.retry_after_s for a in run.attempts if a.retry_after_s is not None]
-    if skipped:
-        return max(1, min(120, ceil(min(skipped))))
-    return max(1, min(120, round(max(asked)))) if asked else _RETRY_AFTER_S
-
-
 def _free(case: _Case, answer: Answer, source: Source, stages: Stages) -> Classification:
     """An answer that somebody else has paid for."""
     return Classification(case.id, answer, source, NO_USAGE, NO_COST, stages, case.plan.route)
 
 
 def _classification(case: _Case, run: Run, answer: Answer, stages: Stages) -> Classification:
-    usages = [a.usage for a in run.attempts if a.usage is not None]
     return Classification(
         case.id,
         answer,
         "model",
-        _total(usages),
+        used(run),
         pricing.add([a.cost for a in run.attempts]),
         stages,
         case.plan.route,
         run.attempts,
     )
-
-
-def _total(usages: list[Usage]) -> Usage:
-    """Tokens of all attempts; a detail that one of them does not know is not known of the sum."""
-    cached = [u.cached_input_tokens for u in usages]
-    written = [u.cache_write_tokens for u in usages]
-    return Usage(
-        sum(u.input_tokens for u in usages),
-        sum(u.output_tokens for u in usages),
-        _sum_known(cached),
-        _sum_known(written),
-    )
-
-
-def _sum_known(values: list[int | None]) -> int | None:
-    known = [value for value in values if value is not None]
-    return sum(known) if len(known) == len(values) else None

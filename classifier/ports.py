@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from msgspec import Struct
 
-from classifier.records import Answer, Attempt, Classification, Door, Reply
+from classifier.records import Answer, Attempt, Classification, Cost, Door, Reply
 
 
 class RawReply(Struct, frozen=True):
@@ -91,6 +92,30 @@ class AnswerCache(Protocol):
         ...
 
     async def aclose(self) -> None: ...
+
+
+class Store(Protocol):
+    """What replicas share. Promise: None when it did not answer within its one time limit."""
+
+    async def run(
+        self, operation: str, script: str, keys: Sequence[str], arguments: Sequence[bytes | str]
+    ) -> Any: ...
+
+
+class Hold(Protocol):
+    """Money set aside for one call."""
+
+    def settle(self, cost: Cost) -> None:
+        """Once, when the call has ended."""
+        ...
+
+
+class Purse(Protocol):
+    """Pays for calls to models."""
+
+    async def reserve(self, path: str, amount: int | None) -> Hold | None:
+        """Sets aside nano-dollars before a call; None when there are no more. `amount` None: no price."""
+        ...
 
 
 class CacheObserver(Protocol):

@@ -15,6 +15,7 @@ import pytest
 
 from classifier.api.answers import Answered, LatencyAnswer, UsageAnswer
 from classifier.cli import COMMANDS, reference
+from classifier.config.budget import Budget
 from classifier.config.schema import Route
 
 ROOT = Path(__file__).parents[1]
@@ -24,6 +25,7 @@ PAGES = sorted(
     if not any(part.startswith(".") for part in page.relative_to(ROOT).parts)
 )
 README = ROOT / "README.md"
+OPERATIONS = ROOT / "docs" / "operations.md"
 GENERATED = re.compile(r"<!-- classifier reference (\w+) -->\n(.*?)<!-- end -->", re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
@@ -125,8 +127,12 @@ def test_answer_in_readme_is_one() -> None:
         assert list(shown[key]) == [field.name for field in msgspec.structs.fields(kind)]
 
 
-def test_routes_in_readme_are_valid() -> None:
+def test_config_in_docs_is_valid() -> None:
     """An example that is pasted into a config is taken."""
-    for text in fences(README, "toml"):
-        for route in tomllib.loads(text)["routes"]:
+    shown = [tomllib.loads(text) for text in fences(README, "toml") + fences(OPERATIONS, "toml")]
+    assert any("routes" in tables for tables in shown)
+    for tables in shown:
+        assert tables.keys() <= {"routes", "budget"}
+        for route in tables.get("routes", []):
             msgspec.convert(route, Route)
+        msgspec.convert(tables.get("budget", {}), Budget)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from secrets import token_hex
 from time import perf_counter
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -101,6 +103,25 @@ class RedisCache:
         if key in self._turns:
             self._turns.discard(key)
             self._queue(key, None)
+
+    async def run(
+        self, operation: str, script: str, keys: Sequence[str], arguments: Sequence[bytes | str]
+    ) -> Any:
+        """As Store: for others that share this Redis, its time limit and its breaker."""
+        if self.is_away:
+            self._observer.cache_operation("redis", operation, "skipped", 0.0)
+            return None
+        started, outcome, reply = perf_counter(), "answered", None
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                reply = await self._client.run(script, keys, arguments)
+        except (TimeoutError, RedisTimeout):
+            outcome = "timeout"
+            self._failed()
+        except (RedisError, OSError):
+            outcome = "error"  # it may still answer reads: the cache's look-ups judge that
+        self._observer.cache_operation("redis", operation, outcome, perf_counter() - started)
+        return reply
 
     async def aclose(self) -> None:
         """Gives waiting writes one moment, then lets go."""

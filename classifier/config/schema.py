@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, field
 
+from classifier.config.budget import Budget
 from classifier.config.edge import Connections
 from classifier.config.guards import Breaker, Retry
 from classifier.config.helpdesks import Helpdesk
@@ -316,4 +317,5 @@ class Config(Section, frozen=True, kw_only=True):
     cache: Cache = field(default_factory=Cache)
     prices: Prices
     claims: Claims = field(default_factory=Claims)
+    budget: Budget = field(default_factory=Budget)
     helpdesks: tuple[Helpdesk, ...] = ()

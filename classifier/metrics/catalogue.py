@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry
 
+from classifier.metrics.budget import BudgetMetrics
 from classifier.metrics.edge import EdgeMetrics
 from classifier.metrics.guards import GuardMetrics
 from classifier.metrics.histogram import RATIO_BOUNDS
@@ -15,6 +16,7 @@ def described() -> list[Described]:
     """All metrics of the service, by name."""
     make = Maker(CollectorRegistry())
     Catalogue(make)
+    BudgetMetrics(make)
     return sorted(make.described)
 
 

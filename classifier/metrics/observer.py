@@ -17,6 +17,8 @@ from prometheus_client import (
 
 from classifier import __version__
 from classifier.assembly import Assembly
+from classifier.budget.daily import DailyBudget
+from classifier.metrics.budget import BudgetMetrics
 from classifier.metrics.catalogue import Catalogue
 from classifier.metrics.maker import Maker
 from classifier.records import Attempt, Classification, Cost, Door, ReplyOutcome, Source
@@ -36,15 +38,23 @@ class Metrics:
         self._c = Catalogue(self._make)
         self.edge = self._c.edge
         self._c.build_info.labels(__version__).set(1)
+        self._budget = BudgetMetrics(self._make)
+        self._daily: DailyBudget | None = None
         self._assembly: Assembly | None = None
 
     def render(self) -> bytes:
         """The whole exposition, Prometheus text format 0.0.4."""
+        if self._daily is not None:
+            self._budget.show(self._daily)
         lines = [line for histogram in self._make.histograms for line in histogram.lines()]
         return generate_latest(self._registry) + ("\n".join(lines) + "\n").encode()
 
     def watch_in_flight(self, count: Callable[[], int]) -> None:
         self._c.in_flight.set_function(count)
+
+    def watch_budget(self, budget: DailyBudget) -> None:
+        """Its figures are read at every scrape."""
+        self._daily = budget
 
     # -- tickets ---------------------------------------------------------------------------
 
@@ -71,6 +81,8 @@ class Metrics:
         c = self._c
         path, reason = attempt.path, attempt.reason
         c.attempts.labels(path, reason, attempt.outcome).inc()
+        if attempt.outcome == "budget":
+            return  # it was never made
         replied = "yes" if attempt.outcome in _REPLIED else "no"
         c.model_duration.series(path, reason, replied).observe(attempt.duration_s)
         if attempt.server_time_s is not None:

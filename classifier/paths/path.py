@@ -13,12 +13,14 @@ from msgspec import Struct
 from classifier.config.schema import PathConfig
 from classifier.errors import AttemptFailed
 from classifier.guards.guard import Guard
-from classifier.ports import Codec, Endpoint
+from classifier.money import to_nanodollars
+from classifier.ports import Codec, Endpoint, Purse
 from classifier.pricing import PriceTable, Rate
 from classifier.prompts import Prompt
 from classifier.records import NO_COST, UNKNOWN_COST, Attempt, Reason, Reply, ReplyOutcome
 from classifier.taxonomy import LabelReader
 
+_LONG_OUTPUT = 256  # tokens, where a path sets no limit: labels are shorter, reasoning is not
 _LABEL = re.compile(r"[^\W_](?:.*[^\W_])?", re.DOTALL)  # from the first letter to the last
 
 
@@ -48,6 +50,7 @@ class Path:
     static_tokens: int | None
     guard: Guard
     now: Callable[[], float] = perf_counter
+    purse: Purse | None = None
 
     @property
     def price_name(self) -> str:
@@ -58,8 +61,40 @@ class Path:
         return self.prices.rate(self.price_name)
 
     async def ask(self, ticket_text: str, timeout_s: float, reason: Reason) -> Attempt:
-        """One attempt, never an exception: what went wrong is its outcome."""
+        """One attempt, never an exception: what went wrong is its outcome.
+
+        It is paid from the purse, whatever its reason and however it ends.
+        """
         body = self.codec.encode(ticket_text)
+        if self.purse is None:
+            return await self._guarded(body, timeout_s, reason)
+        asked = self.now()
+        hold = await self.purse.reserve(self.name, self.costs_at_most(body))
+        if hold is None:
+            return Attempt(self.name, reason, "budget", 0.0, cost=NO_COST)
+        cost = UNKNOWN_COST  # of a call that is cancelled: the vendor may have done the work
+        try:
+            attempt = await self._guarded(body, timeout_s - (self.now() - asked), reason)
+            cost = attempt.cost
+        finally:
+            hold.settle(cost)
+        return attempt
+
+    def costs_at_most(self, body: bytes) -> int | None:
+        """Nano-dollars that a call cannot well exceed; None without a price.
+
+        No tokeniser makes more tokens than there are bytes, and the body's own frame outweighs what
+        servers add to it. Nothing is taken to be cached.
+        """
+        options = self.config.options
+        rate = self.prices.rate(self.price_name, options.service_tier) or self.rate
+        if rate is None:
+            return None
+        output = 0 if self.config.kind == "decisions" else options.max_output_tokens or _LONG_OUTPUT
+        dearest = max(rate.input, rate.cache_write or 0)
+        return to_nanodollars(len(body) * dearest + output * rate.output)
+
+    async def _guarded(self, body: bytes, timeout_s: float, reason: Reason) -> Attempt:
         entered = self.guard.enter(reason)
         try:
             attempt = await self._post(body, timeout_s, reason)

@@ -26,6 +26,10 @@ LOAD_S = 7.0
 MORE = """
 budget_usd_per_day = 5
 
+[budget]
+usd_per_day = 5
+paths = { long = 5 }
+
 [paths.spare]
 kind = "chat"
 endpoint = "slow"

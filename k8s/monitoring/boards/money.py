@@ -5,6 +5,7 @@ from __future__ import annotations
 from k8s.monitoring.boards.board import Board, Row, models_row
 from k8s.monitoring.boards.panels import (
     BAD,
+    CALM,
     GOOD,
     WARN,
     ask,
@@ -33,7 +34,7 @@ def board() -> Board:
         title="Classifier / Money",
         description="Spend by path, reason and day; projection; what each path alone would have cost.",
         since="now-7d",
-        rows=[models_row(), _glance(), _spend(), _day(), _otherwise(), _known()],
+        rows=[models_row(), _glance(), _spend(), _day(), _cap(), _otherwise(), _known()],
     )
 
 
@@ -161,6 +162,65 @@ def _day() -> Row:
             ask("max by (job) (classifier_budget_dollars_per_day{@}) > 0", "budget"),
             dashed="/budget/",
         ),
+    )
+
+
+def _cap() -> Row:
+    steps = {
+        "0": ("nothing", GOOD),
+        "1": ("shadow calls", WARN),
+        "2": ("all but the cheapest path", WARN),
+        "3": ("models: cached answers only", BAD),
+    }
+    given_up = " or ".join(
+        f'{number} * (max(classifier_budget_step{{@, step="{step}"}}) == 1)'
+        for number, step in ((3, "cache_only"), (2, "cheapest"), (1, "no_shadows"), (0, "none"))
+    )
+    return Row(
+        "The day's cap ([budget])",
+        number(
+            "Given up for it",
+            "What the day's spending has cost by now, by the steps of [budget].",
+            "none",
+            ask_once(given_up),
+            words=steps,
+        ).span(6),
+        number(
+            "Alarm",
+            "The highest of 50, 80 and 100 % that has been reached.",
+            "percentunit",
+            ask_once("max(classifier_budget_alarm_ratio{@})"),
+            steps=((None, GOOD), (0.5, CALM), (0.8, WARN), (1, BAD)),
+        ).span(6),
+        number(
+            "Until the reset",
+            "When the next day's money is there.",
+            "s",
+            ask_once("max(classifier_budget_resets_timestamp_seconds{@} > 0) - time()"),
+        ).span(6),
+        number(
+            "Replicas that spend alone",
+            "Redis is away: each goes on with its lease and its own share of the cap.",
+            "short",
+            ask_once("sum(classifier_budget_alone{@})"),
+            steps=((None, GOOD), (1, WARN)),
+        ).span(6),
+        lines(
+            "Spent today, by what has a cap",
+            "All replicas together. reserved: leased by replicas and not spent yet. dashed: the cap.",
+            "currencyUSD",
+            ask("max by (scope) (classifier_budget_spent_dollars{@})", "{{scope}} spent"),
+            ask("max by (scope) (classifier_budget_reserved_dollars{@})", "{{scope}} reserved"),
+            ask("max by (scope) (classifier_budget_cap_dollars{@})", "{{scope}} cap"),
+            dashed="/cap/",
+        ).span(12),
+        lines(
+            "Spent part of the cap",
+            "1: nothing more is granted until the reset.",
+            "percentunit",
+            ask("max by (scope) (classifier_budget_spent_ratio{@})", "{{scope}}"),
+            most=1,
+        ).span(12),
     )
 
 
