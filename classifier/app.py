@@ -14,6 +14,7 @@ from typing import Any
 from litestar import Litestar
 from litestar.datastructures import State
 
+from classifier.admission.admission import Admission
 from classifier.api.auth import Doorkeeper
 from classifier.api.console import console_doors
 from classifier.api.context import stamp
@@ -66,10 +67,11 @@ class House:
             self.assembly, self._redis, self.metrics.attempted, caches=cache is not None
         )
         secret = settings.cache_secret.encode() or secrets.token_bytes(32)
+        admission = Admission(self.assembly.config.overload, self.metrics.overload)
         self.budget.connect(self._redis, f"classifier:budget:{text_digest('', secret)}")
         self.budget.configure(self.assembly.config.budget)
         self.metrics.watch_budget(self.budget)
-        self.pipeline = Pipeline(self.assembly, cache, secret, self.metrics)
+        self.pipeline = Pipeline(self.assembly, cache, secret, self.metrics, admission)
         self.pipeline.budget = self.budget
         self.metrics.watch_in_flight(lambda: self.pipeline.in_flight)
         self.reloader = Reloader(self.assembly, self._build, self._swap, self._reloaded)
@@ -140,6 +142,7 @@ class House:
         self.metrics.configured(assembly)
         self._guards.settle({path.guard: path.config for path in assembly.paths.values()})
         self.budget.configure(assembly.config.budget)
+        self.pipeline.admission.configure(assembly.config.overload)
         self._endpoints.retire_all_but(assembly.config.endpoints)
         self._start(self._endpoints.close_retired(assembly.config.server.max_timeout_s))
         self._tell_what_waits(assembly)

@@ -13,7 +13,8 @@ ClassifierError
 │   ├── WrongMediaType   415
 │   ├── Unprocessable    422   readable, but not a ticket
 │   └── HeadTooLarge     431
-└── ServiceError             ours or the model's: 5xx
+└── ServiceError             ours or the model's: 5xx, and 429
+    ├── Overloaded       429   more tickets than can be answered in time: come back later
     ├── Overcrowded      503   no place for another connection
     ├── NoPathAnswered   503   every path of the plan failed
     ├── NoLabel          503   models replied, but never with a label of the taxonomy
@@ -149,6 +150,12 @@ class ServiceError(ClassifierError):
 class Overcrowded(ServiceError):
     slug = "overcrowded"
     title = "Too many connections"
+
+
+class Overloaded(ServiceError):
+    status = 429
+    slug = "overloaded"
+    title = "Overloaded"
 
 
 class NoPathAnswered(ServiceError):

@@ -9,11 +9,11 @@ import asyncio
 import random
 from collections.abc import Callable
 from secrets import token_hex
-from time import perf_counter
 
 from msgspec import Struct, structs
 
 from classifier import pricing
+from classifier.admission.admission import Admission
 from classifier.assembly import Assembly
 from classifier.attempts import NO_RUN, Run, Runner
 from classifier.budget.daily import DailyBudget
@@ -24,6 +24,7 @@ from classifier.closing import checked, out_of_time, used
 from classifier.errors import (
     BudgetSpent,
     CallerError,
+    Overloaded,
     ServiceError,
 )
 from classifier.ports import AnswerCache, Observer
@@ -46,7 +47,8 @@ class Wish(Struct, frozen=True):
     """What a door asks for beside the ticket itself.
 
     `arrived`: when the request came in, a moment of the pipeline's clock, where it had to wait
-    since; the time budget runs from then on.
+    since; the time budget runs from then on. `queue_s`: how long it may wait for its turn before
+    that.
     """
 
     door: Door
@@ -54,6 +56,7 @@ class Wish(Struct, frozen=True):
     forced_path: str | None = None
     use_cache: bool = True
     arrived: float | None = None
+    queue_s: float = 0.0
 
 
 class _Case(Struct, frozen=True):
@@ -65,6 +68,13 @@ class _Case(Struct, frozen=True):
     text: str
     key: str
     deadline: float
+    wish: Wish
+    turn: str  # identical tickets take one turn together: the key, where there is a cache
+
+    @property
+    def turn_until(self) -> float:
+        """To this moment it may wait for a slot."""
+        return self.deadline - (self.wish.timeout_s if self.wish.queue_s else 0.0)
 
     def patience_s(self, now: float) -> float:
         """For another process's answer: half of what its call may take, and of our own time left.
@@ -84,6 +94,7 @@ class _Found(Struct, frozen=True):
     answer: Answer | None
     source: Source
     cache_s: float = 0.0
+    queued_s: float = 0.0
     kept_back: bool = False
 
     @property
@@ -107,22 +118,34 @@ class Pipeline:
         cache: AnswerCache | None,
         secret: bytes,
         observer: Observer,
-        now: Callable[[], float] = perf_counter,
+        admission: Admission,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self.assembly = assembly
-        self._now = now
-        self._runner = Runner(observer.attempted, now, chance)
+        self.admission = admission
+        self._now = admission.now
+        self._runner = Runner(observer.attempted, admission.now, chance)
         self._cache = cache
         self._secret = secret
         self._observer = observer
         self.budget = DailyBudget()  # without a cap, until the house has one
-        self._coalescing: Coalescing[_Found] = Coalescing()
+        self._coalescing: Coalescing[_Found] = Coalescing(admission.abandon)
         self._beside: set[asyncio.Task[None]] = set()
         self.in_flight = 0
 
+    def check(self, door: Door) -> None:
+        """Before a door does any work for a ticket. Raises Overloaded when too many are here."""
+        try:
+            self.admission.check(door, self.in_flight)
+        except Overloaded as error:
+            self._observer.failed(door, error.slug, 0.0)
+            raise
+
     async def classify(self, ticket: Ticket, wish: Wish) -> Classification:
-        """Raises NotFound (forced path), NoPathAnswered, NoLabel or OutOfTime; never makes up a label."""
+        """Raises NotFound (forced path), Overloaded, NoPathAnswered, NoLabel or OutOfTime.
+
+        It never makes up a label.
+        """
         started = self._now()
         self.in_flight += 1
         try:
@@ -134,7 +157,7 @@ class Pipeline:
         except CallerError:
             raise  # not a ticket that we failed
         except Exception:
-            self._observer.failed(wish.door, "internal", perf_counter() - started)
+            self._observer.failed(wish.door, "internal", self._now() - started)
             raise
         finally:
             self.in_flight -= 1
@@ -155,8 +178,11 @@ class Pipeline:
         digest = text_digest(text, self._secret)
         plan = assembly.plan(ticket, ticket.id or text, wish.forced_path)
         key = cache_key(digest, assembly.plan_fingerprint(plan))
-        deadline = (started if wish.arrived is None else wish.arrived) + wish.timeout_s
-        return _Case(ticket.id or token_hex(8), plan, assembly, text, key, deadline)
+        arrived = started if wish.arrived is None else wish.arrived
+        deadline = arrived + wish.queue_s + wish.timeout_s
+        turn = key if wish.use_cache and self._cache is not None else token_hex(16)
+        id_ = ticket.id or token_hex(8)
+        return _Case(id_, plan, assembly, text, key, deadline, wish, turn)
 
     async def _walk(self, case: _Case, wish: Wish, started: float) -> Classification:
         cache = self._cache if wish.use_cache else None
@@ -173,7 +199,8 @@ class Pipeline:
         if found.source == "coalesced" or not leads:
             stages = Stages(total_s, waited_s)
             return _free(case, checked(found.answer, found.run), "coalesced", stages)
-        stages = Stages(total_s, found.run.model_s, found.cache_s)
+        # Waiting for a slot is waiting for the model, as it is for those who wait for our run.
+        stages = Stages(total_s, found.queued_s + found.run.model_s, found.cache_s)
         return _classification(case, found.run, checked(found.answer, found.run), stages)
 
     async def _shared_run(self, case: _Case, cache: AnswerCache | None) -> tuple[_Found, bool]:
@@ -181,11 +208,17 @@ class Pipeline:
 
         Without a cache nothing is shared, but the run still outlives a caller that goes away.
         """
-        key = case.key if cache is not None else token_hex(16)
+        self.admission.hurry(case.turn, case.wish.door)
         while True:
             try:
                 async with asyncio.timeout(case.deadline - self._now()):
-                    found, leads = await self._coalescing.run(key, lambda: self._find(case, cache))
+                    found, leads = await self._coalescing.run(
+                        case.turn, lambda: self._find(case, cache)
+                    )
+            except Overloaded:
+                if self._now() >= case.deadline - case.wish.timeout_s:
+                    raise
+                continue  # a leader with less patience was refused, not we
             except TimeoutError as error:
                 raise out_of_time() from error
             if found.is_final(leads=leads):
@@ -212,11 +245,14 @@ class Pipeline:
         if step == "cache_only":
             return _Found(NO_RUN, None, "model", kept_back=True)
         plan = assembly.cheapest(case.plan) if step == "cheapest" else case.plan
-        run = await self._runner.run(plan, assembly.paths, case.text, case.deadline)
+        async with self.admission.slot(case.turn, case.wish.door, case.turn_until) as slot:
+            deadline = min(case.deadline, self._now() + case.wish.timeout_s)
+            run = await self._runner.run(plan, assembly.paths, case.text, deadline)
+            slot.ran(run.attempts)
         if run.decisive is not None and not goes_as_far(plan, case.plan, run.decisive):
             run = structs.replace(run, settled=False)
         if run.decisive is None:
-            return _Found(run, None, "model")
+            return _Found(run, None, "model", queued_s=slot.queued_s)
         answer = assembly.answer(run.decisive, run.escalated_from)
         if cache is not None and run.settled and answer.ttl_s > 0:
             cache.put(case.key, answer)
@@ -227,7 +263,7 @@ class Pipeline:
             and shadow not in [attempt.path for attempt in run.attempts]
         ):
             self._start_shadow(case, shadow, answer)
-        return _Found(run, answer, "model")
+        return _Found(run, answer, "model", queued_s=slot.queued_s)
 
     def _budget_spent(self) -> BudgetSpent:
         return BudgetSpent(
@@ -237,7 +273,7 @@ class Pipeline:
 
     def _start_shadow(self, case: _Case, name: str, answer: Answer) -> None:
         """Off the answer's critical path, bounded, and not lost: `aclose` waits for it."""
-        if len(self._beside) >= _SHADOWS_AT_ONCE:
+        if len(self._beside) >= _SHADOWS_AT_ONCE or self.admission.is_pressed:
             self._observer.shadowed(name, "dropped")
             return
         task = asyncio.create_task(self._shadow(case, name, answer))

@@ -1,12 +1,16 @@
 """A batch: NDJSON in, NDJSON out, order kept; one bad line does not stop the rest.
 
 reader ─▶ lines ─▶ up to `batch_concurrency` tickets side by side ─▶ answers in order
+
+A busy service makes a batch slow, not wrong: its lines wait for their turn. What ends one early is
+a client that neither sends nor reads for `batch_idle_s`, and the whole batch's `batch_timeout_s`.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from time import perf_counter
 from typing import Any
 
 import msgspec
@@ -19,7 +23,7 @@ from classifier.api.answers import answered
 from classifier.api.body import chunks, read_ticket
 from classifier.api.context import request_id
 from classifier.api.problems import Problem, crashed, failed
-from classifier.errors import ClassifierError, TooLarge
+from classifier.errors import ClassifierError, Malformed, OutOfTime, TooLarge
 from classifier.logs import ticket_classified
 from classifier.pipeline import Pipeline, Wish
 
@@ -71,6 +75,8 @@ class BatchAnswer(ASGIResponse):
         self._wish = wish
         self._log_tickets = log_tickets
         self._server = pipeline.assembly.config.server
+        self._limits = pipeline.assembly.config.overload
+        self._ends = perf_counter() + self._limits.batch_timeout_s
         self._side_by_side = asyncio.Semaphore(self._server.batch_concurrency)
 
     async def send_body(self, send: Send, receive: Receive) -> None:
@@ -78,13 +84,14 @@ class BatchAnswer(ASGIResponse):
         under_way = _LINES_PER_TICKET_UNDER_WAY * self._server.batch_concurrency
         answers: _Answers = asyncio.Queue(under_way)
         try:
-            async with asyncio.TaskGroup() as work:
-                reader = work.create_task(self._read(lines, receive))
-                work.create_task(self._start(lines, answers, work))
-                while (answer := await answers.get()) is not None:
-                    await _send(send, await answer)
-                await _send(send, None)
-                reader.cancel()
+            with self._pipeline.admission.batch():
+                async with asyncio.TaskGroup() as work:
+                    reader = work.create_task(self._read(lines, receive))
+                    work.create_task(self._start(lines, answers, work))
+                    while (answer := await answers.get()) is not None:
+                        await self._send(send, await answer)
+                    await self._send(send, None)
+                    reader.cancel()
         except* _HungUp:
             pass
 
@@ -106,10 +113,20 @@ class BatchAnswer(ASGIResponse):
 
     async def _cut(self) -> AsyncIterator[bytes | ClassifierError]:
         cutter = _Cutter(self._server.max_body_bytes)
-        async for chunk in chunks(self._request, self._server.max_batch_bytes):
+        body = chunks(self._request, self._server.max_batch_bytes)
+        while (chunk := await self._next(body)) is not None:
             for line in cutter.feed(chunk):
                 yield line
         yield cutter.rest()
+
+    async def _next(self, body: AsyncIterator[bytes]) -> bytes | None:
+        """The body's next chunk. Raises Malformed when none comes for too long."""
+        idle_s = self._limits.batch_idle_s
+        try:
+            async with asyncio.timeout(idle_s):
+                return await anext(body, None)
+        except TimeoutError:
+            raise Malformed(f"the body stood still for {idle_s:g} s: nothing is read on") from None
 
     async def _start(self, lines: _Lines, answers: _Answers, work: asyncio.TaskGroup) -> None:
         while (line := await lines.get()) is not None:
@@ -127,9 +144,26 @@ class BatchAnswer(ASGIResponse):
             problem = crashed(error, self._request_id)
         return _encode(FailedLine(line.number, problem)) + b"\n"
 
+    async def _send(self, send: Send, line: bytes | None) -> None:
+        """One line of the answer; None ends it. Raises _HungUp for a client that stopped reading."""
+        try:
+            async with asyncio.timeout(self._limits.batch_idle_s):
+                await send(
+                    {
+                        "type": "http.response.body",
+                        "body": line or b"",
+                        "more_body": line is not None,
+                    }
+                )
+        except TimeoutError:
+            raise _HungUp from None
+
     async def _classify(self, data: bytes | ClassifierError) -> Any:
         if isinstance(data, ClassifierError):
             raise data
+        if perf_counter() > self._ends:
+            limit_s = self._limits.batch_timeout_s
+            raise OutOfTime(f"the batch took longer than {limit_s:g} s; send the rest again")
         classification = await self._pipeline.classify(read_ticket(data), self._wish)
         if self._log_tickets:
             ticket_classified(classification, self._request_id)
@@ -163,8 +197,3 @@ class _Cutter:
         self._size += len(part)
         if self._size <= self._max_bytes:
             self._held += part
-
-
-async def _send(send: Send, line: bytes | None) -> None:
-    """One line of the answer; None ends it."""
-    await send({"type": "http.response.body", "body": line or b"", "more_body": line is not None})

@@ -30,6 +30,7 @@ _PROBLEMS = {
     "413": "Larger than the limit",
     "415": "Wrong Content-Type, charset or Content-Encoding",
     "422": "Readable, but not a ticket",
+    "429": "More tickets than can be answered in time; try again after Retry-After",
     "503": "No path can answer; try again after Retry-After",
     "504": "The time budget passed",
 }

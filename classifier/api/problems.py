@@ -12,7 +12,7 @@ from litestar.types import ExceptionHandlersMap
 from msgspec import Struct
 
 from classifier.api.context import request_id
-from classifier.errors import CallerError, ClassifierError, NotAuthenticated
+from classifier.errors import CallerError, ClassifierError, NotAuthenticated, Overloaded
 from classifier.logs import event, log
 
 MEDIA_TYPE = "application/problem+json"
@@ -38,7 +38,13 @@ def problem(error: ClassifierError, request_id: str = "") -> Problem:
 
 
 def failed(error: ClassifierError, request_id: str) -> Problem:
-    """The problem, logged: the caller's own faults as information, ours as errors."""
+    """The problem, logged: the caller's own faults as information, ours as errors.
+
+    Shed load is counted and told once when it begins: a line for each would cost more than the
+    refusal itself.
+    """
+    if isinstance(error, Overloaded):
+        return problem(error, request_id)
     level = logging.INFO if isinstance(error, CallerError) else logging.ERROR
     event(level, "ticket.failed", request_id=request_id, error=error.slug, status=error.status)
     return problem(error, request_id)

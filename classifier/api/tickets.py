@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from litestar import Request, Response, post
 from litestar.handlers import HTTPRouteHandler
+from msgspec import structs
 
 from classifier.api.answers import answered, server_timing
 from classifier.api.auth import Doorkeeper
@@ -29,6 +30,7 @@ def ticket_doors(
     @post("/classify", summary="Classify one ticket", tags=["tickets"], request_max_body_size=None)
     async def classify(request: Request[Any, Any, Any]) -> Response[bytes]:
         door.check(request)
+        pipeline.check("classify")
         check_media_type(request, ("application/json",))
         server = pipeline.assembly.config.server
         wish = read_wish(request, "classify", server)
@@ -46,10 +48,12 @@ def ticket_doors(
     @post("/classify/batch", summary="Classify many", tags=["tickets"], request_max_body_size=None)
     async def classify_batch(request: Request[Any, Any, Any]) -> BatchAnswer:
         door.check(request)
+        pipeline.admission.check_batch()
         check_media_type(request, NDJSON)
-        server = pipeline.assembly.config.server
-        wish = read_wish(request, "batch", server)
-        check_size(request, server.max_batch_bytes)
+        config = pipeline.assembly.config
+        queue_s = config.overload.batch_wait_s
+        wish = structs.replace(read_wish(request, "batch", config.server), queue_s=queue_s)
+        check_size(request, config.server.max_batch_bytes)
         return BatchAnswer(request, pipeline, wish, log_tickets=log_tickets)
 
     return [classify, classify_batch]

@@ -42,7 +42,9 @@ async def in_process(
     house = House(settings, environ)
     if path is not None and path not in house.assembly.paths:
         raise ConfigError(f"there is no path {path!r}; paths: {', '.join(house.assembly.paths)}")
-    wish = Wish("command", house.assembly.config.server.timeout_s, path, use_cache)
+    config = house.assembly.config
+    queue_s = config.overload.batch_wait_s
+    wish = Wish("command", config.server.timeout_s, path, use_cache, queue_s=queue_s)
 
     async def ask(ticket: Ticket) -> Answered | Problem:
         try:

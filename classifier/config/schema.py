@@ -12,6 +12,7 @@ from classifier.config.budget import Budget
 from classifier.config.edge import Connections
 from classifier.config.guards import Breaker, Retry
 from classifier.config.helpdesks import Helpdesk
+from classifier.config.overload import Overload
 from classifier.config.section import Name, Seconds, Section, Share
 from classifier.taxonomy import Taxonomy
 
@@ -315,6 +316,7 @@ class Config(Section, frozen=True, kw_only=True):
     server: Server = field(default_factory=Server)
     connections: Connections = field(default_factory=Connections)
     cache: Cache = field(default_factory=Cache)
+    overload: Overload = field(default_factory=Overload)
     prices: Prices
     claims: Claims = field(default_factory=Claims)
     budget: Budget = field(default_factory=Budget)

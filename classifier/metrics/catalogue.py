@@ -10,6 +10,7 @@ from classifier.metrics.guards import GuardMetrics
 from classifier.metrics.histogram import RATIO_BOUNDS
 from classifier.metrics.loop import LoopMetrics
 from classifier.metrics.maker import Described, Maker
+from classifier.metrics.overload import OverloadMetrics
 
 
 def described() -> list[Described]:
@@ -31,6 +32,7 @@ class Catalogue:
         self.loop = LoopMetrics(make)
         self.guards = GuardMetrics(make)
         self.edge = EdgeMetrics(make)
+        self.overload = OverloadMetrics(make)
 
     def _tickets(self, make: Maker) -> None:
         self.tickets = make.counter(

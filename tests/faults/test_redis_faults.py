@@ -242,7 +242,8 @@ async def test_burst_on_a_cold_pool(
     tmp_path: Path, redis: RedisServer, short_model: Upstream, long_model: Upstream
 ) -> None:
     """300 tickets at once, right after the start, are 300 answers."""
-    async with _house(tmp_path, redis.port, short_model, long_model) as house:
+    roomy = f"{CACHE}\n[overload]\nqueue_length = 300\nqueue_wait_s = 10.0\n"
+    async with _house(tmp_path, redis.port, short_model, long_model, roomy) as house:
         answers = await asyncio.gather(*(house.classify(f"burst {n}") for n in range(300)))
         assert {answer.status_code for answer in answers} == {200}
         assert {answer.json()["label"] for answer in answers} == {"billing"}

@@ -56,6 +56,8 @@ CLOSED = {
     },
     "tier": {"memory", "redis"},
     "operation": {"get", "put"},
+    "priority": {"interactive", "webhook", "batch"},
+    "bound": {"min", "max"},
 }  # fmt: skip
 FREE = {"le", "version", "config", "taxonomy", "generation", "implementation"} | {
     "major", "minor", "patchlevel",

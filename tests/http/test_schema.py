@@ -65,7 +65,7 @@ async def test_classify_is_described(document: dict[str, Any]) -> None:
     responses = operation["responses"]
     answered = responses.pop("200")["content"]["application/json"]["schema"]
     assert answered == {"$ref": "#/components/schemas/Answered"}
-    assert set(responses) == {"400", "401", "403", "404", "413", "415", "422", "503", "504"}
+    assert set(responses) == {"400", "401", "403", "404", "413", "415", "422", "429", "503", "504"}
     for response in responses.values():
         schema = response["content"]["application/problem+json"]["schema"]
         assert schema == {"$ref": "#/components/schemas/Problem"}

@@ -19,7 +19,7 @@ from classifier.config.load import load
 from classifier.paths.pool import EndpointPool
 from classifier.pipeline import Pipeline, Wish
 from classifier.records import Classification, Ticket
-from tests.support.parts import SECRET, Remembering
+from tests.support.parts import SECRET, Remembering, admission
 from tests.support.redis_server import free_port
 from tests.support.upstream import served
 
@@ -43,7 +43,7 @@ async def crashing_service(config: Path) -> AsyncIterator[httpx2.AsyncClient]:
     """A client of the ticket doors over a BuggyPipeline."""
     endpoints = EndpointPool({})
     pipeline = BuggyPipeline(
-        Assembly(load(config, {}), endpoints.open), None, SECRET, Remembering()
+        Assembly(load(config, {}), endpoints.open), None, SECRET, Remembering(), admission()
     )
     app = Litestar(
         route_handlers=ticket_doors(

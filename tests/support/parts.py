@@ -8,8 +8,11 @@ from decimal import Decimal
 from pathlib import Path as FilePath
 from typing import Any
 
+from classifier.admission.admission import Admission
+from classifier.admission.gate import Gate
 from classifier.assembly import Assembly
 from classifier.config.load import load
+from classifier.config.overload import Overload
 from classifier.config.schema import Cache as CacheConfig
 from classifier.config.schema import Endpoint as EndpointConfig
 from classifier.config.schema import Options, PathConfig, Price, Prices
@@ -151,6 +154,28 @@ class Remembering:
         self.turns.append(outcome)
 
 
+class Gatekeeper:
+    """An AdmissionObserver that remembers who was admitted and who was refused."""
+
+    def __init__(self) -> None:
+        self.admissions: list[tuple[str, float]] = []
+        self.refusals: list[tuple[str, str]] = []
+
+    def watch(self, gate: Gate) -> None:
+        self.gate = gate
+
+    def admitted(self, priority: str, queued_s: float) -> None:
+        self.admissions.append((priority, queued_s))
+
+    def shed(self, door: str, reason: str) -> None:
+        self.refusals.append((door, reason))
+
+
+def admission(config: Overload | None = None, observer: Gatekeeper | None = None) -> Admission:
+    """Slots for a pipeline of a test's own."""
+    return Admission(config or Overload(), observer or Gatekeeper())
+
+
 @asynccontextmanager
 async def pipeline(
     config: FilePath, observer: Remembering, cache: AnswerCache | None = None
@@ -158,7 +183,7 @@ async def pipeline(
     """The hallway alone: the config's paths over real endpoints, with a cache of the test's own."""
     endpoints = EndpointPool({})
     assembly = Assembly(load(config, {}), endpoints.open, Guards(observer).guard)
-    built = Pipeline(assembly, cache, SECRET, observer)
+    built = Pipeline(assembly, cache, SECRET, observer, admission(assembly.config.overload))
     try:
         yield built
     finally:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from k8s.monitoring.boards import behind, edge, guards
+from k8s.monitoring.boards import behind, edge, guards, overload
 from k8s.monitoring.boards.board import Board, Row, models_row
 from k8s.monitoring.boards.panels import (
     BAD,
@@ -33,6 +33,7 @@ def board() -> Board:
             _latency(),
             _errors(),
             guards.row(),
+            overload.overload(),
             behind.saturation(),
             edge.connections(),
             behind.cache(),
