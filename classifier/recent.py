@@ -20,7 +20,7 @@ def _today() -> date:
 
 
 class Window(Struct):
-    """The last answers of one path by its model, and what they cost."""
+    """The last tickets that one path answered alone, and what they cost."""
 
     latencies_ms: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOW))
     nanodollars: deque[int] = field(default_factory=lambda: deque(maxlen=WINDOW))
@@ -65,6 +65,11 @@ class Day(Struct):
     alone_nanodollars: Counter[str] = field(default_factory=Counter)  # by path
     unknown: Counter[str] = field(default_factory=Counter)  # by path
     simulated: bool = False
+
+
+def _alone(classification: Classification) -> bool:
+    """Whether no other path's time and cost is in it: a claim is about one path."""
+    return all(attempt.path == classification.answer.path for attempt in classification.attempts)
 
 
 class Recent:
@@ -114,7 +119,7 @@ class Recent:
         day = self.day
         day.tickets += 1
         day.simulated |= classification.answer.simulated  # a remembered answer, too
-        if classification.source != "model":
+        if classification.source != "model" or not _alone(classification):
             return
         window = self.windows.setdefault(classification.answer.path, Window())
         window.simulated |= classification.answer.simulated

@@ -62,6 +62,24 @@ async def test_shadow_calls_are_no_price_of_answers(
     assert (found["paid_today_usd"], found["base_path_today_usd"]) == ("0.0000324", "0.0001272")
 
 
+async def test_claims_are_judged_by_tickets_of_one_path(
+    tmp_path: Path, short_model: Upstream, long_model: Upstream
+) -> None:
+    """An escalated ticket has the time and cost of two paths in it: it counts for neither's claim."""
+    escalating = '[[routes]]\nname = "d"\npath = "short"\nescalate = { to = "long", below = 0.6 }\n'
+    unsure = completion("billing")
+    unsure["choices"][0]["logprobs"]["content"][0]["logprob"] = -1.5
+    config = write_config(tmp_path, short_model.url, long_model.url, escalating)
+    async with service(config) as house:
+        await house.classify("sure")
+        await house.classify("asked for", path="long")
+        short_model.answers(unsure)
+        assert (await house.classify("unsure")).json()["escalated_from"] == "short"
+        found = await _state(house)
+    assert {path["name"]: path["tickets"] for path in found["paths"]} == {"short": 1, "long": 1}
+    assert found["tickets_today"] == 3
+
+
 async def test_saving_says_when_it_is_simulated(house: Service, short_model: Upstream) -> None:
     """One simulated answer is enough for the figure to be marked, one from the cache as well."""
     await house.classify("real")
