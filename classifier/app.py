@@ -96,7 +96,7 @@ class House:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
             await self._endpoints.aclose()
-            if self._redis is not None and not self.assembly.config.cache.enabled:
+            if self._redis is not None and not self._started_with.cache.enabled:
                 await self._redis.aclose()  # otherwise its cache has closed it
             gc.unfreeze()
 

@@ -15,6 +15,7 @@ from redis.exceptions import TimeoutError as RedisTimeout
 
 from classifier.cache import scripts
 from classifier.cache.connection import Client
+from classifier.cache.limit import Limit
 from classifier.config.schema import Cache as CacheConfig
 from classifier.ports import NOTHING, CacheObserver, Found
 from classifier.records import Answer
@@ -113,7 +114,7 @@ class RedisCache:
             return None
         started, outcome, reply = perf_counter(), "answered", None
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with Limit(self._timeout_s):
                 reply = await self._client.run(script, keys, arguments)
         except (TimeoutError, RedisTimeout):
             outcome = "timeout"
@@ -149,7 +150,7 @@ class RedisCache:
 
     async def _asked(self, key: str, turn_s: float) -> tuple[str, Found | None]:
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with Limit(self._timeout_s):
                 turn_ms = str(int(turn_s * 1_000))
                 keys = (key, scripts.turn_key(key))
                 reply = await self._client.run(scripts.LOOK_UP, keys, (self._token, turn_ms))
@@ -195,7 +196,7 @@ class RedisCache:
         started = perf_counter()
         outcome = "stored" if answer is not None else "released"
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with Limit(self._timeout_s):
                 keys = (key, scripts.turn_key(key))
                 await self._client.run(scripts.STORE, keys, (self._token, *_stored(key, answer)))
         except (TimeoutError, RedisTimeout):
@@ -216,7 +217,7 @@ class RedisCache:
         """Asks as a look-up does, so that a server that is still loading does not count as back."""
         try:
             await self._client.locate()
-            async with asyncio.timeout(self._timeout_s):
+            async with Limit(self._timeout_s):
                 await self._client.get("classifier:probe")
         except (TimeoutError, RedisError, OSError):
             self._failed()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -315,31 +314,6 @@ async def test_late_reply_closes_the_breaker(redis_server: RedisServer) -> None:
         assert seen.away == [True]
         await slow
         assert (seen.away, cache.is_away) == ([True, False], False)
-
-
-async def test_cancelled_look_ups_mix_up_nothing(redis_server: RedisServer) -> None:
-    """2,000 look-ups given up at any moment: no later one gets another's answer or no connection."""
-    randomly = random.Random(7)
-    limits: dict[str, Any] = {"redis_connections": 4, "redis_timeout_s": 1.0}
-    limits["breaker_failures"] = 1_000_000
-    async with _redis(redis_server.url, **limits) as cache:
-        answers = {f"key{n}": structs.replace(ANSWER, model=f"key{n}") for n in range(50)}
-        for key, answer in answers.items():
-            cache.put(key, answer)
-        for key in answers:
-            await _until_held(cache, key)
-        cancelled = 0
-        while cancelled < 2_000:
-            keys = randomly.choices(list(answers), k=100)
-            tasks = {asyncio.create_task(cache.get(key)): key for key in keys}
-            for _ in range(randomly.randrange(12)):
-                await asyncio.sleep(0)
-            cancelled += sum(task.cancel() for task in randomly.sample(list(tasks), 60))
-            await asyncio.gather(*tasks, return_exceptions=True)
-            for task, key in tasks.items():
-                assert task.cancelled() or task.result() in (answers[key], None)
-        found = await asyncio.gather(*(cache.get(key) for key in answers))
-        assert found == list(answers.values())
 
 
 @pytest.mark.parametrize(

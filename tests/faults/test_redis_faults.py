@@ -192,6 +192,25 @@ async def test_redis_cannot_hurt(
         await _until_hit(house, "new")
 
 
+@pytest.mark.parametrize("name", ["hung", "silent", "refused", "reset", "loading", "killed"])
+async def test_only_five_tickets_wait(
+    tmp_path: Path, redis: RedisServer, short_model: Upstream, long_model: Upstream, name: str
+) -> None:
+    """Of tickets that come one after another five at most pay for the fault, and the rest nothing."""
+    fault = FAULTS[name]
+    async with (
+        proxied(redis.port) as proxy,
+        _house(tmp_path, proxy.port, short_model, long_model) as house,
+    ):
+        await _until_hit(house, "known")
+        before = await _waited(house)
+        await fault.begin(redis, proxy)
+        for number in range(30):
+            assert (await house.classify(f"{name} {number}")).status_code == 200
+        assert await _waited(house) - before <= BREAKER_FAILURES
+        await fault.end(redis, proxy)
+
+
 @pytest.mark.parametrize("name", ["hung", "killed", "reset"])
 async def test_redis_cannot_hurt_under_load(
     tmp_path: Path, redis: RedisServer, short_model: Upstream, long_model: Upstream, name: str

@@ -20,6 +20,8 @@ from tests.soak import report, rounds
 from tests.soak.faults import FAULTS
 from tests.soak.house import Pace, standing
 from tests.soak.table import Row, measured
+from tests.support.cancelling import CONNECTIONS, storm
+from tests.support.redis_server import RedisServer
 
 # The claimed times of the two paths, and the timeouts that `reference` gives for them.
 REAL = Pace(
@@ -31,6 +33,8 @@ REAL = Pace(
 def main(arguments: list[str]) -> int:
     """Runs what the options ask for."""
     options = _parser().parse_args(arguments)
+    if options.cancels:
+        return asyncio.run(_storm(options.cancels, options.seed))
     if options.table:
         return asyncio.run(_table(options.only))
     return asyncio.run(rounds.soak(options.minutes, options.seed))
@@ -46,8 +50,23 @@ def _parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=1, metavar="S", help="same seed, same faults in the same order (1)")
     add("--table", action="store_true", help="every fault once, at the claimed latencies; writes docs/faults.md")
     add("--only", metavar="WORDS", default="", help="with --table: only faults so named; nothing is written")
+    add("--cancels", type=int, default=0, metavar="N", help="instead: so many look-ups in Redis given up at any moment")
     # fmt: on
     return found
+
+
+async def _storm(cancels: int, seed: int) -> int:
+    """Look-ups in a real Redis, cancelled on their way: no wrong value, nothing left behind."""
+    with tempfile.TemporaryDirectory() as folder:
+        server = RedisServer(Path(folder))
+        server.start()
+        try:
+            found = await storm(server, cancels, seed)
+        finally:
+            server.stop()
+    sys.stdout.write(f"{found}\n")
+    held = not (found.wrong or found.lost or found.tasks_left) and found.connections <= CONNECTIONS
+    return int(not held)
 
 
 async def _table(only: str) -> int:
