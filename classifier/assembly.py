@@ -58,6 +58,9 @@ class Assembly:
         }
         self._check_names("claims: latency_s", self.config.claims.latency_s)
         self._check_names("budget: paths", self.config.budget.paths)
+        for name, path in self.config.paths.items():
+            if path.hedge is not None and path.hedge.to is not None:
+                self._check_names(f"path {name!r}: hedge", [path.hedge.to])
         self._plan_fingerprints: dict[tuple[str, str], str] = {}
 
     def plan(self, ticket: Ticket, sticky_id: str, forced: str | None) -> Plan:
@@ -72,7 +75,8 @@ class Assembly:
         """Names all that can change this plan's answer: taxonomy, prompts, models, parameters."""
         key = (plan.route, plan.path)
         if key not in self._plan_fingerprints:
-            names = [plan.path, *(step.to for step in plan.escalate), *plan.fallback]
+            asked = [plan.path, *(step.to for step in plan.escalate), *plan.fallback]
+            names = [*asked, *self._hedges_of(asked)]
             paths = [(name, self._path_fingerprint(name)) for name in names]
             below = [step.below for step in plan.escalate]
             self._plan_fingerprints[key] = fingerprint(self.taxonomy, paths, below)
@@ -151,6 +155,11 @@ class Assembly:
             now=self._now,
             purse=self._purse,
         )
+
+    def _hedges_of(self, names: list[str]) -> list[str]:
+        """Other paths that may answer in the place of these."""
+        hedges = [self.config.paths[name].hedge for name in names]
+        return [hedge.to for hedge in hedges if hedge is not None and hedge.to is not None]
 
     def _codec(self, config: PathConfig, prompt: Prompt) -> Codec:
         if config.kind == "chat":

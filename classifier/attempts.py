@@ -15,6 +15,7 @@ from time import perf_counter
 from msgspec import Struct
 
 from classifier.config.schema import Escalate
+from classifier.hedging import Race
 from classifier.paths.path import Path
 from classifier.records import REPLIED, Attempt, Reason
 from classifier.routing import Plan
@@ -83,6 +84,15 @@ class Runner:
         self.book = book
         self.now = now
         self.chance = chance
+        self._losers: set[asyncio.Task[Attempt]] = set()
+
+    def lose(self, call: asyncio.Task[Attempt]) -> None:
+        """A call that was hung up on: held until it has let go of its connection."""
+        self._losers.add(call)
+        call.add_done_callback(self._losers.discard)
+
+    async def aclose(self) -> None:
+        await asyncio.gather(*self._losers, return_exceptions=True)
 
     async def run(self, plan: Plan, paths: Mapping[str, Path], text: str, deadline: float) -> Run:
         """Asks the plan's paths until one gives a sure label or none is left."""
@@ -181,11 +191,30 @@ class _Walk:
             path.guard.skipped("deadline")
             self._too_late = True
             return None
-        attempt = await path.ask(self._text, min(path.config.timeout_s, self._left_s()), reason)
-        self._model_s += attempt.duration_s
-        self._attempts.append(attempt)
-        self._runner.book(attempt)
-        return attempt
+        timeout_s = min(path.config.timeout_s, self._left_s())
+        delay_s = path.guard.hedge_delay_s
+        if delay_s is None or delay_s >= timeout_s or reason == "retry":
+            attempt = await path.ask(self._text, timeout_s, reason)
+            self._keep(attempt.duration_s, attempt)
+            return attempt
+        started = self._runner.now()
+        race = Race(path, self._second(path), self._text, self._left_s, self._runner.lose)
+        raced = await race.run(timeout_s, delay_s, reason)
+        self._keep(self._runner.now() - started, *raced.attempts)
+        if raced.counts.outcome in REPLIED:
+            self._tried.add(raced.counts.path)
+        return raced.counts
+
+    def _second(self, path: Path) -> Path:
+        """The path of the second call."""
+        hedge = path.config.hedge
+        return path if hedge is None or hedge.to is None else self._paths[hedge.to]
+
+    def _keep(self, model_s: float, *attempts: Attempt) -> None:
+        self._model_s += model_s
+        self._attempts.extend(attempts)
+        for attempt in attempts:
+            self._runner.book(attempt)
 
     def _fits(self, path: Path, pause_s: float) -> bool:
         """Whether a call that starts after a pause could still end."""

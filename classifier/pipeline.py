@@ -168,6 +168,7 @@ class Pipeline:
         """Finishes what is under way: shared runs, shadows, cache writes."""
         await self._coalescing.drain()
         await asyncio.gather(*self._beside, return_exceptions=True)
+        await self._runner.aclose()
         await self.budget.aclose()
         if self._cache is not None:
             await self._cache.aclose()

@@ -97,6 +97,8 @@ def _worst(costs: list[Cost]) -> CostStatus:
     statuses = {c.status for c in costs}
     if statuses & {"partial", "unknown"}:
         return "partial"
+    if "estimated" in statuses:
+        return "estimated"
     return "upper_bound" if "upper_bound" in statuses else "exact"
 
 

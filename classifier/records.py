@@ -15,11 +15,11 @@ from classifier.text import Legible, legible
 # Closed sets: every one of them is a metric label.
 Door = Literal["classify", "batch", "command"]
 Source = Literal["model", "cache", "coalesced"]
-Reason = Literal["answer", "escalation", "fallback", "retry", "shadow", "probe"]
+Reason = Literal["answer", "escalation", "fallback", "retry", "hedge", "shadow", "probe"]
 ReplyOutcome = Literal["labelled", "abstained", "not_a_label", "refusal"]
 REPLIED: frozenset[str] = frozenset(get_args(ReplyOutcome))
-AttemptOutcome = Literal[ReplyOutcome, FailureKind]
-CostStatus = Literal["exact", "upper_bound", "partial", "unknown"]
+AttemptOutcome = Literal[ReplyOutcome, FailureKind, "cancelled"]
+CostStatus = Literal["exact", "upper_bound", "estimated", "partial", "unknown"]
 
 Scalar = str | int | float | bool | None
 
@@ -68,7 +68,8 @@ class Cost(Struct, frozen=True):
     """Integer nano-dollars, and how well they are known.
 
     exact: usage and price were known to the token. upper_bound: the endpoint did not say how many
-    input tokens were cached, so all are priced in full. partial: at least one attempt's cost is
+    input tokens were cached, so all are priced in full. estimated: at least one call was hung up on,
+    and its tokens are counted from its request. partial: at least one attempt's cost is
     missing from the sum. unknown: no price or no usage; `nanodollars` is None, never 0.
     """
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from classifier.config.section import Seconds, Section, Share
+from classifier.config.section import Name, Seconds, Section, Share
 
 Count = Annotated[int, Meta(ge=1, le=1_000)]
 
@@ -48,9 +48,28 @@ class Breaker(Section, frozen=True, kw_only=True):
 class Retry(Section, frozen=True, kw_only=True):
     """What all tickets of a path together may ask again, and what one ticket may wait for it."""
 
-    share: Annotated[Share, Meta(description="retries per call, over time")] = 0.1
+    share: Annotated[
+        Share, Meta(description="retries per call, over time; hedges count against the same tenth")
+    ] = 0.1
     burst: Annotated[Count, Meta(description="retries that may be saved up")] = 10
     max_wait_s: Annotated[
         Seconds,
         Meta(description="longest Retry-After that is waited for while another path is left"),
     ] = 0.5
+
+
+class Hedge(Section, frozen=True, kw_only=True):
+    """A second call beside one that takes unusually long; the first label wins."""
+
+    to: Annotated[Name, Meta(description="the path of the second call; without it: the same")] | (
+        None
+    ) = None
+    share: Annotated[
+        Annotated[float, Meta(gt=0.0, le=0.1)], Meta(description="second calls per call, over time")
+    ] = 0.05
+    burst: Annotated[Count, Meta(description="second calls that may be saved up")] = 3
+    warmup_s: Annotated[
+        Seconds, Meta(description="the delay until 50 calls have shown how long one takes")
+    ] = 0.3
+    min_delay_s: Annotated[Seconds, Meta(description="shortest delay of the second call")] = 0.02
+    max_delay_s: Annotated[Seconds, Meta(description="longest delay of the second call")] = 3.0

@@ -10,7 +10,7 @@ from msgspec import Meta, field
 
 from classifier.config.budget import Budget
 from classifier.config.edge import Connections
-from classifier.config.guards import Breaker, Retry
+from classifier.config.guards import Breaker, Hedge, Retry
 from classifier.config.helpdesks import Helpdesk
 from classifier.config.overload import Overload
 from classifier.config.section import Name, Seconds, Section, Share
@@ -152,6 +152,7 @@ class PathConfig(Section, frozen=True, kw_only=True):
     ] = 12_000
     breaker: Breaker = field(default_factory=Breaker)
     retry: Retry = field(default_factory=Retry)
+    hedge: Hedge | None = None
     options: Options = field(default_factory=Options)
 
 

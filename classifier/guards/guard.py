@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
+from classifier.config.guards import Hedge
 from classifier.config.schema import PathConfig
 from classifier.guards import judging
 from classifier.guards.breaker import Breaker, Refusal, State
@@ -13,7 +14,7 @@ from classifier.guards.window import Window
 from classifier.ports import GuardObserver
 from classifier.records import REPLIED, Attempt, Reason
 
-Granted = Literal["granted", "denied_budget", "denied_deadline"]
+Granted = Literal["granted", "denied_budget", "denied_deadline", "denied_breaker", "denied_busy"]
 
 # Retries and hedges of a path together: at most a tenth of its calls, and 10 that were saved up.
 EXTRA_SHARE, EXTRA_BURST = 0.10, 10
@@ -45,6 +46,8 @@ class Guard:
         self._retries = Bucket(config.retry.share, config.retry.burst)
         self._busy_until = now()
         self._was_calm = True
+        hedge = config.hedge or Hedge()  # one that a later config switches on starts with this
+        self._hedges = Bucket(hedge.share, hedge.burst)
         self._config = config
         self.configure(config)
 
@@ -54,6 +57,8 @@ class Guard:
         self.breaker.config = config.breaker
         self._slow_s = config.breaker.slow_s or _SLOW_PART * config.timeout_s
         self._retries.limit(config.retry.share, config.retry.burst)
+        if config.hedge is not None:
+            self._hedges.limit(config.hedge.share, config.hedge.burst)
 
     # -- every call ------------------------------------------------------------------------
 
@@ -65,6 +70,7 @@ class Guard:
         if reason in _PRIMARY:
             self._extra.earn()
             self._retries.earn()
+            self._hedges.earn()
         return self.breaker.enter()
 
     def leave(self, entered: int, attempt: Attempt, given_s: float) -> None:
@@ -115,6 +121,44 @@ class Guard:
         granted = self._grant(self._retries, in_time=in_time)
         self._observer.retried(self._path, granted)
         return granted == "granted"
+
+    @property
+    def hedge_delay_s(self) -> float | None:
+        """When a second call starts: max(p95, 1.3 x p50) of the window, within bounds.
+
+        None for a path without a hedge. The factor keeps a path whose calls all take the same time
+        from hedging every twentieth for nothing.
+        """
+        hedge = self._config.hedge
+        if hedge is None:
+            return None
+        if not self.window.is_warm:
+            return hedge.warmup_s
+        live_s = max(self.window.percentile_s(95), 1.3 * self.window.percentile_s(50))
+        return min(max(live_s, hedge.min_delay_s), hedge.max_delay_s)
+
+    def hedge(self, left_s: float, second: Guard) -> bool:
+        """Whether a second call may start now; taken from the budget when it may.
+
+        `second`: the guard of its path. Not while either path is sick or asks for less, nor when
+        the ticket's time hardly suffices: there it would only be load.
+        """
+        granted: Granted
+        if self.breaker.state != "closed" or second.breaker.state != "closed":
+            granted = "denied_breaker"
+        elif not (self.is_calm and second.is_calm):
+            granted = "denied_busy"
+        else:
+            granted = self._grant(self._hedges, in_time=left_s >= second.window.percentile_s(50))
+        if granted != "granted":
+            self._observer.hedged(self._path, granted)
+        return granted == "granted"
+
+    def hedged(self, outcome: Literal["won", "lost", "neither"], waited_s: float | None) -> None:
+        """A race is over. `waited_s`: the time to the label, when the second call had it first."""
+        if waited_s is not None:
+            self.window.add(waited_s)
+        self._observer.hedged(self._path, outcome)
 
     def _grant(self, bucket: Bucket, *, in_time: bool) -> Granted:
         if not in_time:

@@ -22,6 +22,9 @@ class NullGuardObserver:
     def retried(self, path: str, outcome: str) -> None:
         pass
 
+    def hedged(self, path: str, outcome: str) -> None:
+        pass
+
     def skipped(self, path: str, why: str) -> None:
         pass
 

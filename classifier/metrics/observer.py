@@ -188,6 +188,9 @@ class Metrics:
     def retried(self, path: str, outcome: str) -> None:
         self._c.guards.retried(path, outcome)
 
+    def hedged(self, path: str, outcome: str) -> None:
+        self._c.guards.hedged(path, outcome)
+
     def skipped(self, path: str, why: str) -> None:
         self._c.guards.skipped(path, why)
 

@@ -17,11 +17,21 @@ from classifier.money import to_nanodollars
 from classifier.ports import Codec, Endpoint, Purse
 from classifier.pricing import PriceTable, Rate
 from classifier.prompts import Prompt
-from classifier.records import NO_COST, UNKNOWN_COST, Attempt, Reason, Reply, ReplyOutcome
+from classifier.records import (
+    NO_COST,
+    UNKNOWN_COST,
+    Attempt,
+    Cost,
+    Reason,
+    Reply,
+    ReplyOutcome,
+    Usage,
+)
 from classifier.taxonomy import LabelReader
 
 _LONG_OUTPUT = 256  # tokens, where a path sets no limit: labels are shorter, reasoning is not
 _LABEL = re.compile(r"[^\W_](?:.*[^\W_])?", re.DOTALL)  # from the first letter to the last
+_BYTES_PER_TOKEN = 4  # of English; others take fewer
 
 
 class Reading(Struct, frozen=True):
@@ -103,6 +113,35 @@ class Path:
             raise
         self.guard.leave(entered, attempt, timeout_s)
         return attempt
+
+    def cancelled(self, ticket_text: str, duration_s: float) -> Attempt:
+        """What is booked for a call that was hung up on.
+
+        Nobody says what it used, and vendors differ on charging for it: taken as a whole call,
+        rather too dear than for nothing.
+        """
+        usage = self._estimated(ticket_text)
+        cost = self.prices.cost(usage, self.price_name, self.config.options.service_tier)
+        if cost.nanodollars is not None:
+            cost = Cost(cost.nanodollars, "estimated")
+        return Attempt(
+            path=self.name,
+            reason="hedge",
+            outcome="cancelled",
+            duration_s=duration_s,
+            usage=usage,
+            cost=cost,
+            simulated=self.guard.simulated,
+        )
+
+    def _estimated(self, ticket_text: str) -> Usage:
+        """Four bytes a token, for what is not known to the token; all the output that it may give."""
+        ticket = ticket_text[: self.config.max_ticket_chars].encode("utf-8", "replace")
+        static = self.static_tokens
+        if static is None:
+            static = len(self.codec.encode("")) // _BYTES_PER_TOKEN
+        output = 0 if self.config.kind == "decisions" else self.config.options.max_output_tokens
+        return Usage(static + len(ticket) // _BYTES_PER_TOKEN + 1, output)
 
     async def _post(self, body: bytes, timeout_s: float, reason: Reason) -> Attempt:
         started = self.now()

@@ -40,7 +40,11 @@ RATES = st.builds(
 )
 COSTS = st.one_of(
     st.just(UNKNOWN_COST),
-    st.builds(Cost, st.integers(0, 10**12), st.sampled_from(["exact", "upper_bound", "partial"])),
+    st.builds(
+        Cost,
+        st.integers(0, 10**12),
+        st.sampled_from(["exact", "upper_bound", "estimated", "partial"]),
+    ),
 )
 
 

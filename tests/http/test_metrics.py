@@ -35,7 +35,7 @@ CLOSED = {
     "path": {"short", "long", "none"},
     "source": {"model", "cache", "coalesced", "none"},
     "reason": {
-        "answer", "escalation", "fallback", "retry", "shadow", "probe", "open", "paused", "probing",
+        "answer", "escalation", "fallback", "retry", "hedge", "shadow", "probe", "open", "paused", "probing",
         "deadline", "slow", "recovered", "timeout", "connect", "reset", "quota", "unauthorised",
         "model_gone", "server_error", "garbage", *REASONS,
     },
@@ -46,10 +46,11 @@ CLOSED = {
         "out_of_time", "internal", "timeout", "connect", "reset", "rate_limited", "quota", "loading", "refused",
         "unauthorised", "model_gone", "server_error", "garbage", "hit", "miss", "stored", "live",
         "unchanged", "skipped", "dropped", "error", "granted", "denied_budget", "denied_deadline",
+        "denied_breaker", "denied_busy", "won", "lost", "neither", "cancelled",
     },
     "label": {"billing", "login", "other"},
     "kind": {"input", "cached_input", "cache_write", "output"},
-    "status": {"exact", "upper_bound", "partial", "unknown", "2xx", "4xx", "5xx"},
+    "status": {"exact", "upper_bound", "estimated", "partial", "unknown", "2xx", "4xx", "5xx"},
     "route": {
         "/classify", "/classify/batch", "/healthz", "/readyz", "/metrics", "/schema", "/",
         "/schema/openapi.json", "/schema/{path}", "/console/state", "unmatched",

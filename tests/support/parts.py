@@ -121,6 +121,7 @@ class Remembering:
         self.turns: list[str] = []
         self.breakers: list[tuple[str, str, str]] = []
         self.retries: list[tuple[str, str]] = []
+        self.hedges: list[tuple[str, str]] = []
         self.skips: list[tuple[str, str]] = []
 
     def breaker_changed(self, path: str, state: str, reason: str) -> None:
@@ -128,6 +129,9 @@ class Remembering:
 
     def retried(self, path: str, outcome: str) -> None:
         self.retries.append((path, outcome))
+
+    def hedged(self, path: str, outcome: str) -> None:
+        self.hedges.append((path, outcome))
 
     def skipped(self, path: str, why: str) -> None:
         self.skips.append((path, why))

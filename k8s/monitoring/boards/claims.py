@@ -169,7 +169,7 @@ def _saving() -> Row:
 def _accuracy() -> Row:
     compared = 'classifier_shadow_comparisons_total{@, agreement=~"agree|disagree"}'
     agreed = 'classifier_shadow_comparisons_total{@, agreement="agree"}'
-    unclear = 'classifier_uncertain_costs_total{@, status!="upper_bound"}'
+    unclear = 'classifier_uncertain_costs_total{@, status!~"upper_bound|estimated"}'
     return Row(
         "How much these figures rest on",
         number(

@@ -49,4 +49,30 @@ def row() -> Row:
                 "{{path}} · {{outcome}}",
             ),
         ).span(7),
+        lines(
+            "Second calls per minute",
+            "Beside calls that take unusually long. won: it had the label first; lost: it was hung "
+            "up on; denied: budget spent, path sick, or no time left.",
+            "short",
+            ask(
+                per_minute.format(by="path, outcome", name="classifier_hedges_total"),
+                "{{path}} · {{outcome}}",
+            ),
+        ).span(8),
+        lines(
+            "Extra calls",
+            "Retries and hedges per call of a ticket. Hedges stay below 5 %, both below 10 %, over time.",
+            "percentunit",
+            ask(
+                'sum by (path) (rate(classifier_attempts_total{@, reason=~"retry|hedge"}'
+                "[$__rate_interval])) / (sum by (path) (rate(classifier_attempts_total"
+                '{@, reason=~"answer|escalation|fallback"}[$__rate_interval])) > 0)',
+            ),
+        ).span(8),
+        lines(
+            "Delay of the second call",
+            "p95 of the path's last 200 calls, at least 1.3 times their median.",
+            "s",
+            ask("max by (path) (classifier_hedge_delay_seconds{@})"),
+        ).span(8),
     )

@@ -268,7 +268,7 @@ def _known() -> Row:
         lines(
             "Calls of uncertain cost per minute",
             "unknown: no usage or no price, missing from every sum; upper_bound: the endpoint did not "
-            "say how many tokens were cached.",
+            "say how many tokens were cached; estimated: a hedge that lost was hung up on.",
             "short",
             ask(
                 "60 * sum by (path, status) "

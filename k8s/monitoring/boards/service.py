@@ -16,7 +16,7 @@ from k8s.monitoring.boards.panels import (
     quantile,
 )
 
-_FAILED = 'outcome!~"labelled|abstained|not_a_label|refusal"'
+_FAILED = 'outcome!~"labelled|abstained|not_a_label|refusal|cancelled|budget"'
 
 
 def board() -> Board:
@@ -129,7 +129,8 @@ def _traffic() -> Row:
         lines(
             "Calls to models per minute, by reason",
             "answer: the first call of a ticket; escalation: it was unsure; fallback: it failed; "
-            "retry: the connection broke; shadow: only measured. All of them may be paid for.",
+            "retry: the connection broke; hedge: beside a slow one; shadow: only measured; probe: "
+            "is the path back? All of them may be paid for.",
             "short",
             ask(
                 "60 * sum by (path, reason) (rate(classifier_attempts_total{@}[$__rate_interval]))",
