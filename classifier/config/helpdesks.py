@@ -46,7 +46,7 @@ class TagAction(Action, frozen=True, kw_only=True):
     ] = "tc_"
     values: Annotated[
         _ByLabel,
-        Meta(description="tag per label, where it is not prefix + label; Intercom and Front: ids"),
+        Meta(description="tag per label, where it is not prefix + label"),
     ] = field(default_factory=dict)
     done: Annotated[
         Annotated[str, Meta(max_length=128, pattern=r"^\S*$")],
@@ -117,9 +117,6 @@ class Actions(Section, frozen=True, kw_only=True):
             description="prefix of the tag that suggests a label; not the tag action's own",
         ),
     ] = "suggest_"
-    suggest_values: Annotated[
-        _ByLabel, Meta(description="the suggesting tag per label, where tags are ids")
-    ] = field(default_factory=dict)
     tag: TagAction | None = None
     field: FieldAction | None = None
     priority: PriorityAction | None = None
@@ -253,7 +250,9 @@ class Helpdesk(Section, frozen=True, kw_only=True):
         float, Meta(ge=60.0, le=604_800.0, description="how far back the first poll looks")
     ] = 3_600.0
     paths: Annotated[
-        dict[Literal["key", "id", "subject", "body", "language", "channel", "tags"], _Word],
+        dict[
+            Literal["key", "id", "subject", "body", "language", "channel", "tags", "label"], _Word
+        ],
         Meta(description="generic: where the body holds what, as `data.ticket.id`"),
     ] = field(default_factory=dict)
     actions: Actions = field(default_factory=Actions)

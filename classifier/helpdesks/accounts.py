@@ -13,19 +13,34 @@ from classifier.helpdesks.api import Api, Login
 from classifier.helpdesks.chatwoot import Chatwoot
 from classifier.helpdesks.desk import Account, Desk
 from classifier.helpdesks.effects import Rules
-from classifier.helpdesks.port import Helpdesk
+from classifier.helpdesks.freshdesk import Freshdesk
+from classifier.helpdesks.front import Front
+from classifier.helpdesks.generic import Generic
+from classifier.helpdesks.helpscout import HelpScout
+from classifier.helpdesks.hubspot import HubSpot
+from classifier.helpdesks.intercom import Intercom
+from classifier.helpdesks.jira import Jira
+from classifier.helpdesks.logins import no_login
+from classifier.helpdesks.zammad import Zammad
 from classifier.helpdesks.zendesk import TEST_SECRET, Zendesk
 from classifier.settings import read_secret
 
+_TARGETS = ("tag", "field", "priority", "group", "note")
 _MIN_SHARED_SECRET = 16  # characters; vendors' own signing secrets are as long as they are
 
 
-_DESKS: dict[Vendor, type[Desk]] = {desk.vendor: desk for desk in (Zendesk, Chatwoot)}
+_DESKS: dict[Vendor, type[Desk]] = {
+    desk.vendor: desk
+    for desk in (
+        *(Zendesk, Freshdesk, Intercom, HelpScout, Front),
+        *(Zammad, Chatwoot, Jira, HubSpot, Generic),
+    )
+}
 
 
-def open_helpdesks(entries: tuple[Entry, ...], environ: Mapping[str, str]) -> dict[str, Helpdesk]:
+def open_helpdesks(entries: tuple[Entry, ...], environ: Mapping[str, str]) -> dict[str, Desk]:
     """One open account per entry, by name. Raises ConfigError with what to set."""
-    found: dict[str, Helpdesk] = {}
+    found: dict[str, Desk] = {}
     for entry in entries:
         if entry.name in found:
             raise ConfigError(f"two [[helpdesks]] are called {entry.name!r}; rename one")
@@ -33,12 +48,10 @@ def open_helpdesks(entries: tuple[Entry, ...], environ: Mapping[str, str]) -> di
     return found
 
 
-def open_helpdesk(entry: Entry, environ: Mapping[str, str]) -> Helpdesk:
-    desk = _DESKS.get(entry.vendor)
-    if desk is None:
-        known = ", ".join(sorted(_DESKS))
-        raise ConfigError(f"{_where(entry)}: this version speaks with {known}")
+def open_helpdesk(entry: Entry, environ: Mapping[str, str]) -> Desk:
+    desk = _DESKS[entry.vendor]
     _check_proof(entry, desk)
+    _check_actions(entry, desk)
     secrets = tuple(_secrets(entry, environ))
     _check_secrets(entry, secrets)
     rules = Rules(entry.actions, desk.usual_priorities)
@@ -51,6 +64,22 @@ def _check_proof(entry: Entry, desk: type[Desk]) -> None:
             f'{_where(entry)}: {entry.vendor} signs nothing; set proof = "header" (a shared secret '
             'in a header of the webhook) or "basic"'
         )
+
+
+def _check_actions(entry: Entry, desk: type[Desk]) -> None:
+    """Raises ConfigError for an action that no documented call of this vendor can do."""
+    wanted = {target for target in _TARGETS if getattr(entry.actions, target) is not None}
+    if impossible := wanted - desk.targets:
+        raise ConfigError(
+            f"{_where(entry)}: {entry.vendor} has no call for actions.{min(impossible)}; "
+            f"there are: {', '.join(sorted(desk.targets))}"
+        )
+    if wanted and entry.actions.suggest_with not in ("nothing", *desk.targets):
+        raise ConfigError(
+            f'{_where(entry)}: {entry.vendor} has no tags; set actions.suggest_with = "note"'
+        )
+    if wanted and desk.wants_own_user and entry.own_user_id is None:
+        raise ConfigError(f"{_where(entry)}: set own_user_id, {entry.vendor} wants it on writes")
 
 
 def _secrets(entry: Entry, environ: Mapping[str, str]) -> Iterator[bytes]:
@@ -85,7 +114,7 @@ def _check_secrets(entry: Entry, secrets: tuple[bytes, ...]) -> None:
 def _api(entry: Entry, desk: type[Desk], environ: Mapping[str, str]) -> Api | None:
     """None for an entry that only listens: without a key and without actions."""
     key = _key(entry, environ)
-    if key is None:
+    if key is None and not (desk.keyless and entry.base_url):
         if _acts(entry):
             raise ConfigError(f"{_where(entry)}: actions need a key; set key_env or key_file")
         return None
@@ -95,14 +124,12 @@ def _api(entry: Entry, desk: type[Desk], environ: Mapping[str, str]) -> Api | No
     if desk.wants_account and entry.account_id is None:
         raise ConfigError(f"{_where(entry)}: set account_id, it is part of every API address")
     _check_url(entry, desk, base_url)
-    login = _login(entry, desk, key)
+    login = _login(entry, desk, key) if key is not None else no_login()
     return Api(base_url, login, desk.rate, entry.call_timeout_s)
 
 
 def _acts(entry: Entry) -> bool:
-    actions = entry.actions
-    each = (actions.tag, actions.field, actions.priority, actions.group, actions.note)
-    return any(action is not None for action in each)
+    return any(getattr(entry.actions, target) is not None for target in _TARGETS)
 
 
 def _key(entry: Entry, environ: Mapping[str, str]) -> str | None:

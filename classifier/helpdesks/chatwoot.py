@@ -43,6 +43,7 @@ class Chatwoot(Desk):
     usual_url = "https://app.chatwoot.com"
     self_hosted = True
     wants_account = True
+    writes_per_minute = 3_000.0
     reconciles = True
 
     def _check_signature(self, delivery: Delivery) -> None:

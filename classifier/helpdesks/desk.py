@@ -13,9 +13,12 @@ from classifier.config.helpdesks import Vendor
 from classifier.helpdesks import signatures
 from classifier.helpdesks.api import Answered, Api, Login
 from classifier.helpdesks.body import Body
-from classifier.helpdesks.effects import Missing, Part, Rules, missing, outcome
+from classifier.helpdesks.echo import correction, is_own
+from classifier.helpdesks.effects import Missing, Part, Rules, effect, marker, missing, outcome
 from classifier.helpdesks.port import (
+    Correction,
     Delivery,
+    Effect,
     Event,
     Held,
     HelpdeskFailed,
@@ -25,6 +28,8 @@ from classifier.helpdesks.port import (
     Page,
     Parsed,
     Rate,
+    Target,
+    Written,
 )
 from classifier.helpdesks.rates import RateHeaders
 from classifier.helpdesks.setup import setup_of
@@ -63,9 +68,15 @@ class Desk(ABC):
     named_logins: ClassVar[frozenset[str]] = frozenset({"basic", "client_credentials"})
     usual_url: ClassVar[str | None] = None
     usual_priorities: ClassVar[tuple[str, ...]] = ()
+    # What can be written; the config refuses actions on the rest.
+    targets: ClassVar[frozenset[Target]] = frozenset({"tag", "field", "priority", "group", "note"})
+    # The vendor's documented limit; None: it names none.
+    writes_per_minute: ClassVar[float | None] = None
     signs: ClassVar[bool] = True
     self_hosted: ClassVar[bool] = False
     wants_account: ClassVar[bool] = False
+    wants_own_user: ClassVar[bool] = False
+    keyless: ClassVar[bool] = False
     # The vendor refuses a write to a ticket that changed since it was read.
     locks: ClassVar[bool] = False
     max_batch: ClassVar[int] = 1
@@ -82,6 +93,12 @@ class Desk(ABC):
     @property
     def name(self) -> str:
         return self.entry.name
+
+    @property
+    def writes_allowed_per_minute(self) -> float | None:
+        """The entry's share of its limit, or of the vendor's; None: no limit is known."""
+        limit = self.entry.writes_per_minute or self.writes_per_minute
+        return None if limit is None else limit * self.entry.share
 
     @property
     def api(self) -> Api:
@@ -132,6 +149,15 @@ class Desk(ABC):
         return actor == self.entry.own_user_id
 
     # ------------------------------------------------------------------------------ out
+
+    def effect(self, label: str, confidence: float | None, key: str) -> Effect | None:
+        return effect(self.entry.actions, label, confidence, marker(self.name, key))
+
+    def is_own(self, event: Event, written: Written | None) -> bool:
+        return is_own(event, written)
+
+    def correction(self, event: Event, written: Written | None) -> Correction | None:
+        return correction(event, written, self.rules)
 
     async def write(self, order: Order) -> Outcome:
         done: set[Part] = set()

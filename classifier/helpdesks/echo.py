@@ -2,24 +2,8 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
-
 from classifier.helpdesks.effects import Rules
-from classifier.helpdesks.port import Change, Event, Held, Written
-
-
-class Correction(Struct, frozen=True):
-    """An agent gave a ticket another label. `to_label` None: took ours off and gave none.
-
-    `from_label` None: nobody remembers what we wrote. `by` is the vendor's id of the agent.
-    """
-
-    account: str
-    ticket_id: str
-    from_label: str | None
-    to_label: str | None
-    by: str | None = None
-    at_s: float | None = None
+from classifier.helpdesks.port import Change, Correction, Event, Held, Written
 
 
 def is_own(event: Event, written: Written | None) -> bool:

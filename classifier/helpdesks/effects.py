@@ -93,7 +93,7 @@ def _tags(action: TagAction | None, label: str) -> tuple[str, ...]:
 def _suggests(actions: Actions, label: str) -> tuple[str, ...]:
     if actions.suggest_with != "tag":
         return ()
-    return (actions.suggest_values.get(label, actions.suggest_prefix + label),)
+    return (actions.suggest_prefix + label,)
 
 
 def _note(
@@ -126,6 +126,12 @@ class Rules(Struct, frozen=True):
         if action is None or tag == action.done:
             return False
         return tag.startswith(action.prefix) or tag in action.values.values()
+
+    def shown(self, label: str) -> str:
+        """The field's value for a label, or else its tag."""
+        if self.actions.field is not None:
+            return self.actions.field.values.get(label, label)
+        return tag_of(self.actions.tag or TagAction(), label)
 
     def label_of(self, held: Held) -> str | None:
         """The label that these values stand for: the tag's, else the field's."""

@@ -32,6 +32,11 @@ class FixedLogin:
         return False
 
 
+def no_login() -> FixedLogin:
+    """Where the call's own signature is the proof."""
+    return FixedLogin("accept", "application/json")
+
+
 def bearer(key: str) -> FixedLogin:
     return FixedLogin("authorization", f"Bearer {key}")
 

@@ -190,6 +190,20 @@ class Order(Struct, frozen=True):
     before: Written | None = None
 
 
+class Correction(Struct, frozen=True, omit_defaults=True):
+    """An agent gave a ticket another label. `to_label` None: took ours off and gave none.
+
+    `from_label` None: nobody remembers what we wrote. `by` is the vendor's id of the agent.
+    """
+
+    account: str
+    ticket_id: str
+    from_label: str | None
+    to_label: str | None
+    by: str | None = None
+    at_s: float | None = None
+
+
 class Page(Struct, frozen=True):
     """A step of reconciliation: tickets as events, and where to go on. `more`: ask again now."""
 
@@ -228,6 +242,11 @@ class Helpdesk(Protocol):
     @property
     def manners(self) -> Manners: ...
 
+    @property
+    def writes_allowed_per_minute(self) -> float | None:
+        """Our share of the account's limit; None: no limit is known."""
+        ...
+
     def verify(self, delivery: Delivery) -> None:
         """Returns when the raw body is the vendor's, fresh, by any of the secrets; else raises."""
         ...
@@ -240,6 +259,18 @@ class Helpdesk(Protocol):
 
     async def fetch(self, ticket_id: str) -> Event:
         """The ticket behind a thin event, as an event with `ticket`. Raises HelpdeskFailed."""
+        ...
+
+    def effect(self, label: str, confidence: float | None, key: str) -> Effect | None:
+        """What the entry's actions make of a label; `key` is the event's. None: nothing to do."""
+        ...
+
+    def is_own(self, event: Event, written: Written | None) -> bool:
+        """Whether a `changed` event is our own write coming back, and can be dropped."""
+        ...
+
+    def correction(self, event: Event, written: Written | None) -> Correction | None:
+        """The correction that a `changed` event is; None for echoes and for other changes."""
         ...
 
     async def write(self, order: Order) -> Outcome:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from html import unescape
 
-_NAME = re.compile(r"/?[A-Za-z][A-Za-z0-9]*")
+_NAME = re.compile(r"/?[A-Za-z][A-Za-z0-9]*|!")  # "!": a doctype
 _SILENT = frozenset({"script", "style", "head", "title"})
 _BREAKS = frozenset(
     {"br", "p", "div", "li", "tr", "h1", "h2", "h3", "h4", "h5", "h6"}
@@ -24,36 +24,30 @@ def text_of(html: str) -> str:
     found = [first]
     silent = ""  # the element, or "!--", whose end is waited for
     for part in rest:
-        tag, closed, text = part.partition(">")
-        name = tag[:3] if tag.startswith("!--") else _name(tag)
-        if silent:
-            silent, text = _still(silent, name, part, text)
-            found.append(text)
-        elif not name or not closed:
-            found.append("<" + part)
-        else:
-            silent = _opens(name, tag)
-            found.append("" if silent else ("\n" if name.strip("/") in _BREAKS else "") + text)
+        silent, text = _still(silent, part) if silent else _next(part)
+        found.append(text)
     return _LINES.sub("\n", _SPACES.sub(" ", unescape("".join(found)))).strip()
 
 
-def _name(tag: str) -> str:
-    if tag.startswith("!"):
-        return "!"  # a doctype
+def _next(part: str) -> tuple[str, str]:
+    """What stands after a `<`: what to wait for now, and the text that it brings."""
+    if part.startswith("!--"):
+        return _still("!--", part[3:])
+    tag, closed, text = part.partition(">")
     match = _NAME.match(tag)
-    return match[0].lower() if match else ""
+    if not closed or match is None:
+        return "", "<" + part
+    name = match[0].lower()
+    if name in _SILENT:
+        return name, ""
+    return "", ("\n" if name.strip("/") in _BREAKS else "") + text
 
 
-def _opens(name: str, tag: str) -> str:
-    """What to wait for after this tag."""
-    if name == "!--":
-        return "" if tag.endswith("--") and len(tag) > len("!--") else "!--"
-    return name if name in _SILENT else ""
-
-
-def _still(silent: str, name: str, part: str, text: str) -> tuple[str, str]:
+def _still(silent: str, part: str) -> tuple[str, str]:
     """Whether the wait goes on after this part, and the text that follows its end."""
     if silent == "!--":
         _, ended, text = part.partition("-->")
-        return ("", text) if ended else (silent, "")
-    return ("", text) if name == "/" + silent else (silent, "")
+    else:
+        tag, ended, text = part.partition(">")
+        ended = ended if tag.lower().rstrip() == "/" + silent else ""
+    return ("", text) if ended else (silent, "")

@@ -58,10 +58,15 @@ def check_hmac(scheme: Scheme, sent: str | None, message: bytes, secrets: Secret
 
 
 def check_any(sent: bytes, valid: Iterable[bytes]) -> None:
+    """Raises NotGenuine when `sent` is none of them."""
+    if not is_any(sent, valid):
+        raise NotGenuine("mismatch")
+
+
+def is_any(sent: bytes, valid: Iterable[bytes]) -> bool:
     """Compares with every one, so that the time does not tell which one was near."""
     equal = [hmac.compare_digest(sent, each) for each in valid]
-    if not any(equal):
-        raise NotGenuine("mismatch")
+    return any(equal)
 
 
 def seconds(value: str) -> float:

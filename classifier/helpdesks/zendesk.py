@@ -66,6 +66,7 @@ class Zendesk(Desk):
         "basic": _key_login,
         "bearer": lambda _, key: bearer(key),
     }
+    writes_per_minute = 100.0  # per account; what agents save counts too
     locks = True
     max_batch = 100
     reconciles = True

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from classifier.helpdesks.echo import Correction, correction, is_own
+from classifier.helpdesks.echo import correction, is_own
 from classifier.helpdesks.effects import Rules
-from classifier.helpdesks.port import Change, Event, Held, Written
+from classifier.helpdesks.port import Change, Correction, Event, Held, Written
 from tests.helpdesks.test_effects import ALL
 
 RULES = Rules(ALL)

@@ -20,6 +20,7 @@ from tests.support.upstream import served
 
 Fault = Literal["429", "500", "503", "hang", "garbage", "redirect", "huge", "drop", "applied_500"]
 Plan = Callable[["ApiCall"], Fault | None]
+_HUGE = b" " * 9_000_000  # more than any answer of an API
 _AFTER: frozenset[Fault] = frozenset({"drop", "applied_500"})
 
 
@@ -32,10 +33,11 @@ class ApiCall:
     query: dict[str, str]
     headers: dict[str, str]
     body: Any
+    raw: bytes = b""
 
     @property
     def writes(self) -> bool:
-        return self.method != "GET" and not re.search("oauth|search", self.path)
+        return self.method != "GET" and not re.search("oauth|search|batch/read", self.path)
 
 
 @dataclass
@@ -152,7 +154,7 @@ class FakeHelpdesk:
             case "garbage":
                 return Reply(200, b"<html>\xff</html>")
             case "huge":
-                return Reply(200, b"[" + b"1," * 5_000_000 + b"1]")
+                return Reply(200, _HUGE)
             case "redirect":
                 return Reply(307, None, {"location": f"{self.url}/elsewhere"})
             case "429":
@@ -220,6 +222,7 @@ def _call(scope: Any, data: bytes) -> ApiCall:
         query=dict(parse_qsl(scope["query_string"].decode())),
         headers={name.decode(): value.decode("latin-1") for name, value in scope["headers"]},
         body=body,
+        raw=data,
     )
 
 
