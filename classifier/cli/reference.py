@@ -1,11 +1,12 @@
-"""Print the reference of settings, config keys or metrics as Markdown.
+"""Print the reference of settings, config keys, metrics or helpdesks as Markdown.
 
-The tables in README.md and docs/reference.md are this command's output; a test compares them.
+The tables in README.md and docs/ are this command's output; a test compares them.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -15,7 +16,7 @@ from msgspec import inspect
 from classifier.config.schema import Config
 from classifier.settings import PREFIX, Settings
 
-_TOPICS = ("settings", "config", "metrics")
+_TOPICS = ("settings", "config", "metrics", "helpdesks", "connecting")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +30,13 @@ def run(options: argparse.Namespace, _: Mapping[str, str]) -> int:
 
 def lines(topic: str) -> Iterator[str]:
     """The Markdown of one topic."""
-    return {"settings": _settings, "config": _config, "metrics": _metrics}[topic]()
+    return {
+        "settings": _settings,
+        "config": _config,
+        "metrics": _metrics,
+        "helpdesks": _helpdesks,
+        "connecting": _connecting,
+    }[topic]()
 
 
 def _settings() -> Iterator[str]:
@@ -128,3 +135,47 @@ def _metrics() -> Iterator[str]:
     for name, kind, labels, meaning in described():
         shown = ", ".join(f"`{label}`" for label in labels)
         yield f"| `{name}` | {kind} | {shown} | {meaning} |"
+
+
+def _helpdesks() -> Iterator[str]:
+    """What each vendor's file says of its vendor."""
+    from classifier.helpdesks.accounts import DESKS
+    from classifier.helpdesks.setup import setup_of
+
+    yield "| vendor | waits | sends again | lock | polled | writes | limit a minute |"
+    yield "|---|---|---|---|---|---|---|"
+    for vendor, desk in DESKS.items():
+        manners, limit = desk.manners, desk.writes_per_minute
+        waits = "unknown" if manners.ack_deadline_s is None else f"{manners.ack_deadline_s:g} s"
+        cells = [
+            f"[{setup_of(vendor).title}](#{_anchor(setup_of(vendor).title)})",
+            waits,
+            _yes(answer=manners.resends),
+            _yes(answer=desk.locks),
+            _yes(answer=desk.reconciles),
+            ", ".join(target for target in _TARGETS if target in desk.targets),
+            "" if limit is None else f"{limit:g}",
+        ]
+        yield f"| {' | '.join(cells)} |"
+
+
+_TARGETS = ("tag", "field", "priority", "group", "note")
+
+
+def _yes(*, answer: bool) -> str:
+    return "yes" if answer else "no"
+
+
+def _anchor(title: str) -> str:
+    return re.sub(r"[^\w -]", "", title).lower().replace(" ", "-")
+
+
+def _connecting() -> Iterator[str]:
+    """One walk-through per vendor, from the data beside its file."""
+    from classifier.helpdesks.accounts import DESKS
+    from classifier.helpdesks.setup import setup_of, walk_through
+
+    for vendor in DESKS:
+        setup = setup_of(vendor)
+        yield f"\n## {setup.title}\n"
+        yield from walk_through(setup, f"https://classifier.example.com/webhooks/{vendor}")

@@ -29,7 +29,7 @@ _TARGETS = ("tag", "field", "priority", "group", "note")
 _MIN_SHARED_SECRET = 16  # characters; vendors' own signing secrets are as long as they are
 
 
-_DESKS: dict[Vendor, type[Desk]] = {
+DESKS: dict[Vendor, type[Desk]] = {
     desk.vendor: desk
     for desk in (
         *(Zendesk, Freshdesk, Intercom, HelpScout, Front),
@@ -49,7 +49,7 @@ def open_helpdesks(entries: tuple[Entry, ...], environ: Mapping[str, str]) -> di
 
 
 def open_helpdesk(entry: Entry, environ: Mapping[str, str]) -> Desk:
-    desk = _DESKS[entry.vendor]
+    desk = DESKS[entry.vendor]
     _check_proof(entry, desk)
     _check_actions(entry, desk)
     secrets = tuple(_secrets(entry, environ))

@@ -169,23 +169,22 @@ class Desk(ABC):
     async def _write(self, order: Order, done: set[Part]) -> Outcome:
         mark = order.effect.marker
         noted = order.effect.note is not None and await self._has_note(order.ticket_id, mark)
+        seen = await self._read(order.ticket_id)
+        todo = missing(order, seen.held, self.rules, noted=noted)
         rate: Rate | None = None
         for _ in range(_MOST_STEPS):
-            seen = await self._read(order.ticket_id)
-            todo = missing(order, seen.held, self.rules, noted=noted)
-            if todo.without(done) and not self.locks:
-                # Only a second look, right before the write, guards what an agent does meanwhile.
+            # What was written is not written twice, even if the vendor still shows old values.
+            if not todo.without(done):
+                break
+            if not self.locks:
+                # Only a look right before each call guards what an agent does meanwhile.
                 seen = await self._read(order.ticket_id)
                 todo = missing(order, seen.held, self.rules, noted=noted)
-            # What was written is not written twice, even if the vendor still shows old values.
             left = todo.without(done)
-            if not left:
-                break
-            parts, answered = await self._step(order.ticket_id, left, seen)
-            rate = answered.rate
-            done |= parts
-            if done >= todo.parts:
-                break
+            if left:
+                parts, answered = await self._step(order.ticket_id, left, seen)
+                rate = answered.rate
+                done |= parts
         return outcome(order, todo.kept, wrote=bool(done), rate=rate)
 
     @abstractmethod

@@ -45,12 +45,9 @@ class Freshdesk(Desk):
             return (self._ignored(f"{topic}:{stamp}", "unknown"),)
         if topic == "updated":
             return (self._changed(body, id, stamp),)
-        if topic not in ("created", "replied"):
+        if topic != "created":
             return (self._ignored(f"{topic}:{id}", "unknown", id),)
-        if topic == "replied" and not self.entry.replies:
-            return (self._ignored(f"replied:{id}:{stamp}", "reply", id),)
-        key = f"created:{id}" if topic == "created" else f"replied:{id}:{stamp}"
-        return (self._arrived(body, key, id),)
+        return (self._arrived(body, f"created:{id}", id),)
 
     def _arrived(self, body: Body, key: str, id: str) -> Event:
         text = text_of(body.text("ticket_description"))

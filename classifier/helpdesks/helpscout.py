@@ -42,7 +42,6 @@ class HelpScout(Desk):
     logins: ClassVar = {"client_credentials": _login}
     usual_url = "https://api.helpscout.net"
     targets = frozenset({"tag", "field", "group", "note"})
-    writes_per_minute = 100.0
 
     def _check_signature(self, delivery: Delivery) -> None:
         sent = delivery.headers.get(SIGNATURE)

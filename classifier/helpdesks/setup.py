@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib import resources
 
 import msgspec
@@ -32,3 +33,19 @@ def setup_of(vendor: Vendor) -> Setup:
     """Reads the vendor's file."""
     data = resources.files(__package__).joinpath(f"{vendor}.toml").read_bytes()
     return msgspec.toml.decode(data, type=Setup)
+
+
+def walk_through(setup: Setup, url: str) -> Iterator[str]:
+    """The steps as Markdown, for a webhook at this address."""
+    for number, step in enumerate(setup.steps, 1):
+        yield f"{number}. {' '.join(step.replace('{url}', url).split())}"
+    if setup.headers:
+        yield "\nHeaders:\n\n```text"
+        yield from (f"{name}: {value}" for name, value in setup.headers.items())
+        yield "```"
+    if setup.body:
+        yield f"\nBody:\n\n```json\n{setup.body.strip()}\n```"
+    yield f"\nThe entry:\n\n```toml\n{setup.config.strip()}\n```"
+    if setup.unsure:
+        yield "\nWhat nobody could confirm without an account, or cannot be helped:\n"
+        yield from (f"- {fact}" for fact in setup.unsure)

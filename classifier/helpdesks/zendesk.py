@@ -144,17 +144,12 @@ class Zendesk(Desk):
 
     def _triggered(self, body: Body) -> Event:
         """A trigger's body, as `setup.body` makes it: only ids, so that no text can break it."""
-        id, topic, stamp = (body.text(name) for name in ("ticket_id", "event", "updated_at"))
-        key = f"trigger:{topic}:{id}:{stamp}"
-        actor = body.some("actor_id")
-        if not body.ticket_id("ticket_id"):
-            return self._ignored(key, "unknown")
-        if topic not in ("created", "replied"):
+        id, topic, actor = body.ticket_id("ticket_id"), body.text("event"), body.some("actor_id")
+        key, stamp = f"trigger:{topic}:{id}", body.text("updated_at")
+        if not id or topic != "created":
             return self._ignored(key, "unknown", id)
-        if topic == "replied" and not self.entry.replies:
-            return self._ignored(key, "reply", id)
         return Event(
-            key=key if topic == "replied" else f"trigger:{topic}:{id}", kind="arrived",
+            key=key, kind="arrived",
             account=self.name, ticket_id=id, actor=actor, own=self._own(actor), stamp=stamp,
             happened_at_s=body.time_s("updated_at"),
         )  # fmt: skip

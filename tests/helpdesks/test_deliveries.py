@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -11,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from classifier.config.helpdesks import Helpdesk
+from classifier.config.helpdesks import Actions, Helpdesk
 from classifier.config.toml import Document, convert
 from classifier.errors import ConfigError, Malformed, NotGenuine
 from classifier.helpdesks.accounts import open_helpdesk, open_helpdesks
@@ -334,11 +336,43 @@ def test_the_secret_that_zendesk_publishes_is_never_a_secret() -> None:
 
 @every_vendor
 def test_the_walk_throughs_config_opens(case: Case) -> None:
-    """The entry that the docs and `connect` show is one that the service takes."""
-    tables = Document("shown.toml", setup_of(case.vendor).config).tables
-    (entry,) = (convert(Document("x", ""), each, Helpdesk) for each in tables["helpdesks"])
+    """The entry that the docs show is one that the service takes."""
+    (entry,) = _entries(setup_of(case.vendor).config)
     names = [*entry.secret_env, *filter(None, (entry.key_env,))]
     open_helpdesks((entry,), dict.fromkeys(names, case.secret))
+
+
+TEMPLATED = {name: case for name, case in SENDERS.items() if setup_of(case.vendor).body}
+
+
+@pytest.mark.parametrize("case", TEMPLATED.values(), ids=TEMPLATED)
+def test_the_walk_throughs_body_is_understood(case: Case) -> None:
+    """What an administrator pastes, with its placeholders filled in, arrives as a ticket."""
+    filled = re.sub(r"{{[a-z._]+}}", "9317", setup_of(case.vendor).body).encode()
+    desk = desk_of(case)
+    headers = desk.sample(URL, NOW_S).headers
+    found = desk.parse(Delivery("POST", URL, headers, filled, NOW_S))
+    assert not isinstance(found, Handshake)
+    assert [event.kind for event in found] == ["arrived"]
+    assert [event.ticket_id for event in found] in (["9317"], ["4711"])
+
+
+def test_examples_in_the_docs_are_valid() -> None:
+    """Whatever docs/helpdesks.md shows as TOML is taken by the config."""
+    page = (Path(__file__).parents[2] / "docs" / "helpdesks.md").read_text("utf-8")
+    shown = re.findall(r"^```toml\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    assert len(shown) == 1 + len(SENDERS)
+    for text in shown:
+        if "[[helpdesks]]" in text:
+            assert len(_entries(text)) == 1
+        else:
+            actions = Document("docs", text).tables["helpdesks"]["actions"]
+            convert(Document("docs", ""), actions, Actions)
+
+
+def _entries(toml: str) -> list[Helpdesk]:
+    tables = Document("shown.toml", toml).tables["helpdesks"]
+    return [convert(Document("shown.toml", ""), each, Helpdesk) for each in tables]
 
 
 @pytest.mark.parametrize(
