@@ -13,6 +13,7 @@ from typing import Any
 
 from litestar import Litestar
 from litestar.datastructures import State
+from msgspec import structs
 
 from classifier.admission.admission import Admission
 from classifier.api.auth import Doorkeeper
@@ -35,6 +36,7 @@ from classifier.edge.census import Census
 from classifier.guards.judging import HOPELESS
 from classifier.guards.registry import Guards
 from classifier.health import Health
+from classifier.keys import KeyRing, keys_file, read_again
 from classifier.logs import event
 from classifier.metrics import Metrics, loop
 from classifier.paths.pool import EndpointPool
@@ -50,7 +52,9 @@ class House:
 
     def __init__(self, settings: Settings, environ: Mapping[str, str]) -> None:
         """Raises ConfigError for whatever would keep it from working."""
-        self.settings = settings
+        self.keys = KeyRing(api_keys(settings))
+        self._new_keys: KeyRing | None = None
+        self.settings = structs.replace(settings, api_keys="")  # from here on only hashes
         self._environ = environ
         self._config_file = config_file(settings.config)
         self._endpoints = EndpointPool(environ)
@@ -74,7 +78,11 @@ class House:
         self.pipeline = Pipeline(self.assembly, cache, secret, self.metrics, admission)
         self.pipeline.budget = self.budget
         self.metrics.watch_in_flight(lambda: self.pipeline.in_flight)
-        self.reloader = Reloader(self.assembly, self._build, self._swap, self._reloaded)
+        self.metrics.edge.keys_live(len(self.keys))
+        keys = keys_file(environ)
+        self.reloader = Reloader(
+            self.assembly, self._build, self._swap, self._reloaded, also=[keys] if keys else ()
+        )
         self._tasks: set[asyncio.Task[None]] = set()
 
     @contextlib.asynccontextmanager
@@ -119,6 +127,7 @@ class House:
         task.add_done_callback(self._tasks.discard)
 
     def _build(self) -> Assembly:
+        self._new_keys = read_again(self._environ)
         loaded = load(self._config_file, self._environ)
         return Assembly(loaded, self._endpoints.open, self._guards.guard, self.budget)
 
@@ -139,6 +148,7 @@ class House:
     async def _swap(self, assembly: Assembly) -> None:
         self.assembly = self.pipeline.assembly = self.health.assembly = assembly
         self.census.limits = assembly.config.connections
+        self._rotate()
         self.metrics.configured(assembly)
         self._guards.settle({path.guard: path.config for path in assembly.paths.values()})
         self.budget.configure(assembly.config.budget)
@@ -146,6 +156,13 @@ class House:
         self._endpoints.retire_all_but(assembly.config.endpoints)
         self._start(self._endpoints.close_retired(assembly.config.server.max_timeout_s))
         self._tell_what_waits(assembly)
+
+    def _rotate(self) -> None:
+        """The keys of a file that changed are live with the next request, and no others."""
+        if self._new_keys is not None and self._new_keys != self.keys:
+            self.keys.take_over(self._new_keys)
+            self.metrics.edge.keys_live(len(self.keys))
+            event(logging.WARNING, "keys.rotated", keys=len(self.keys))
 
     def _tell_what_waits(self, assembly: Assembly) -> None:
         """Edits that look live and are not: said once per edit, shown until the restart."""
@@ -199,7 +216,8 @@ def create_app(settings: Settings, environ: Mapping[str, str]) -> Litestar:
     house = House(settings, environ)
     auth = settings.auth or house.assembly.config.server.auth
     console = house.assembly.config.server.console
-    door = Doorkeeper(auth, api_keys(settings), settings.host)
+    door = Doorkeeper(auth, house.keys, settings.host)
+    door.on_refusal = house.metrics.edge.key_refused
     return Litestar(
         route_handlers=[
             *ticket_doors(house.pipeline, door, log_tickets=settings.log_tickets),

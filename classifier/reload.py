@@ -31,8 +31,10 @@ class Reloader:
         build: Callable[[], Assembly],
         swap: Callable[[Assembly], Awaitable[None]],
         report: Callable[[str], None],
+        also: Iterable[Path] = (),
     ) -> None:
-        self._live = _signature(_watched(assembly))
+        self._also = tuple(also)
+        self._live = _signature(self._watched(assembly))
         self._version = assembly.version
         self._build = build
         self._swap = swap
@@ -70,13 +72,18 @@ class Reloader:
             self._refuse(f"unexpected {type(error).__name__}", quiet=quiet)
             return
         # A file that changed while it was read differs from its stamp of before: read again.
-        self._live = {file: before.get(file) or _stamp(file) for file in _watched(assembly)}
+        self._live = {file: before.get(file) or _stamp(file) for file in self._watched(assembly)}
         outcome = "unchanged" if assembly.version == self._version else "live"
         self._version = assembly.version
         self._refused_for = ""
         await self._swap(assembly)
         event(logging.INFO, "config.reloaded", version=assembly.version, outcome=outcome)
         self._report(outcome)
+
+    def _watched(self, assembly: Assembly) -> tuple[Path, ...]:
+        endpoints = assembly.config.endpoints.values()
+        secrets = [e.api_key_file for e in endpoints if e.api_key_file]
+        return (*assembly.loaded.files, *map(Path, secrets), *self._also)
 
     async def _asked_within(self, pause_s: float) -> bool:
         try:
@@ -92,11 +99,6 @@ class Reloader:
         self._refused_for = reason
         event(logging.ERROR, "config.refused", reason=reason)
         self._report("refused")
-
-
-def _watched(assembly: Assembly) -> tuple[Path, ...]:
-    keys = [e.api_key_file for e in assembly.config.endpoints.values() if e.api_key_file]
-    return (*assembly.loaded.files, *map(Path, keys))
 
 
 def _signature(files: Iterable[Path]) -> _Signature:

@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 from classifier.errors import ConfigError
 
 PREFIX = "CLASSIFIER_"
-_MIN_SECRET = 16  # characters; shorter ones can be guessed
+MIN_SECRET = 16  # characters; shorter ones can be guessed
 _ENDPOINT_URL = ("CLASSIFIER_ENDPOINT_", "_URL")
 
 
@@ -35,7 +35,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     api_keys: Annotated[
         str,
         Meta(
-            description="bearer keys for tickets, separated by commas or lines; at least 16 characters each"
+            description="bearer keys for tickets, separated by commas or lines: at least 16 characters "
+            "each, or `sha256:` and the key's hash; a file is read again when it changes"
         ),
     ] = ""
     redis_url: Annotated[
@@ -130,19 +131,24 @@ def read_secret(path: Path, role: str) -> str:
 
 
 def api_keys(settings: Settings) -> tuple[str, ...]:
-    return tuple(settings.api_keys.replace(",", " ").split())
+    return split_keys(settings.api_keys)
+
+
+def split_keys(text: str) -> tuple[str, ...]:
+    return tuple(text.replace(",", " ").split())
 
 
 def _check_secrets(settings: Settings) -> None:
-    if any(len(key) < _MIN_SECRET for key in api_keys(settings)):
-        raise ConfigError(f"CLASSIFIER_API_KEYS: every key needs at least {_MIN_SECRET} characters")
+    bare = [key for key in api_keys(settings) if not key.startswith("sha256:")]
+    if any(len(key) < MIN_SECRET for key in bare):
+        raise ConfigError(f"CLASSIFIER_API_KEYS: every key needs at least {MIN_SECRET} characters")
     if settings.redis_url and not settings.cache_secret:
         raise ConfigError(
             "CLASSIFIER_REDIS_URL without CLASSIFIER_CACHE_SECRET: set the same random secret on "
             "every replica, for example from `openssl rand -hex 32`"
         )
-    if settings.cache_secret and len(settings.cache_secret) < _MIN_SECRET:
-        raise ConfigError(f"CLASSIFIER_CACHE_SECRET needs at least {_MIN_SECRET} characters")
+    if settings.cache_secret and len(settings.cache_secret) < MIN_SECRET:
+        raise ConfigError(f"CLASSIFIER_CACHE_SECRET needs at least {MIN_SECRET} characters")
 
 
 def _unknown(variable: str, names: set[str]) -> str:

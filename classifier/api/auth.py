@@ -1,21 +1,21 @@
-"""Bearer keys: hashed at start, compared in constant time, never logged."""
+"""Bearer keys: held as hashes, compared in constant time, never logged."""
 
 from __future__ import annotations
 
-from hashlib import sha256
-from hmac import compare_digest
+from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Any, Literal
 
 from litestar import Request
 
 from classifier.errors import ConfigError, NotAuthenticated
+from classifier.keys import KeyRing
 
 
 class Doorkeeper:
-    """Lets a request in, or raises NotAuthenticated. Holds digests of the keys, not the keys."""
+    """Lets a request in, or raises NotAuthenticated. Holds hashes of the keys, not the keys."""
 
-    def __init__(self, auth: Literal["bearer", "none"], keys: tuple[str, ...], host: str) -> None:
+    def __init__(self, auth: Literal["bearer", "none"], keys: KeyRing, host: str) -> None:
         """Raises ConfigError for a door that would stand open by mistake."""
         if auth == "none" and not _is_loopback(host):
             raise ConfigError(
@@ -28,7 +28,8 @@ class Doorkeeper:
                 "or CLASSIFIER_AUTH=none on a loopback address"
             )
         self._open = auth == "none"
-        self._digests = [sha256(key.encode()).digest() for key in keys]
+        self._keys = keys
+        self.on_refusal: Callable[[str], None] = lambda _reason: None
 
     def check(self, request: Request[Any, Any, Any]) -> None:
         if self._open:
@@ -36,10 +37,8 @@ class Doorkeeper:
         # Headers are read as Latin-1, which gives every byte back as it was sent.
         sent = request.headers.get("authorization", "").encode("latin-1")
         scheme, _, key = sent.partition(b" ")
-        digest = sha256(key.strip()).digest()
-        # Every key is compared, so that the time does not tell which one was near.
-        known = [compare_digest(digest, each) for each in self._digests]
-        if scheme.lower() != b"bearer" or not any(known):
+        if not self._keys.opens(key.strip()) or scheme.lower() != b"bearer":
+            self.on_refusal("wrong" if sent else "missing")
             raise NotAuthenticated("send a valid key as `Authorization: Bearer …`")
 
 

@@ -16,6 +16,7 @@ from classifier.api.problems import Problem, problem
 from classifier.app import House
 from classifier.cli.listening import is_loopback
 from classifier.errors import ClassifierError, ConfigError
+from classifier.keys import is_hashed
 from classifier.pipeline import Wish
 from classifier.records import Ticket
 from classifier.settings import Settings, api_keys
@@ -63,6 +64,10 @@ async def by_service(
     """`POST /classify` of a running service; waits out what it asks to retry later."""
     keys = api_keys(settings)
     headers = {"Content-Type": "application/json"}
+    if keys and is_hashed(keys[0]):
+        raise ConfigError(
+            "CLASSIFIER_API_KEYS begins with a hash; a caller needs the key itself, put it first"
+        )
     headers |= {"Authorization": f"Bearer {keys[0]}"} if keys else {}
     params = ({"path": path} if path else {}) | ({} if use_cache else {"cache": "off"})
     limits = httpx2.Limits(max_connections=None, keepalive_expiry=60)

@@ -1,4 +1,4 @@
-"""Connections: how many are open, who is cut off and why."""
+"""Connections and keys: who is let in, who is cut off and why."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ REASONS = (
     "silent", "slow_head", "slow_body", "slow_reader", "idle", "crowded", "refused",
     "head_too_large", "malformed",
 )  # fmt: skip
+KEY_FAULTS = ("missing", "wrong")
 
 
 class EdgeMetrics:
@@ -28,6 +29,14 @@ class EdgeMetrics:
             "classifier_draining", "1 while the service finishes what it has, and then ends."
         )
 
+        refused = make.counter(
+            "classifier_key_refusals_total",
+            "Requests without a key, or with a wrong one.",
+            ("reason",),
+        )
+        self._refused = {reason: refused.labels(reason) for reason in KEY_FAULTS}
+        self._keys = make.gauge("classifier_api_keys", "Keys that open the ticket doors.")
+
     def connected(self, now_open: int, most: int) -> None:
         self._open.set(now_open)
         self._most.set(most)
@@ -37,3 +46,9 @@ class EdgeMetrics:
 
     def draining(self, *, draining: bool) -> None:
         self._draining.set(int(draining))
+
+    def key_refused(self, reason: str) -> None:
+        self._refused[reason].inc()
+
+    def keys_live(self, count: int) -> None:
+        self._keys.set(count)

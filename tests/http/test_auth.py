@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from hypothesis import given
+from hypothesis import strategies as st
 
 from classifier.api.auth import Doorkeeper
 from classifier.app import create_app
 from classifier.errors import ConfigError
+from classifier.keys import KeyRing
 from classifier.settings import read_settings
 from tests.support.contract import assert_problem
 from tests.support.house import Service, service, write_config
 from tests.support.logged import logged
 from tests.support.raw import exchange, request
 from tests.support.upstream import Upstream
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 FIRST, SECOND = "first-key-0123456789", "schlüssel-0123456789"
+THIRD = "third-key-0123456789"
 KEYS = {"CLASSIFIER_AUTH": "bearer", "CLASSIFIER_API_KEYS": f"{FIRST},\n{SECOND}"}
 NOWHERE = "http://127.0.0.1:9/v1"
 
@@ -131,7 +137,7 @@ async def test_keys_are_never_shown(models: tuple[Upstream, Upstream], tmp_path:
     shown += [
         repr(settings),
         str(settings),
-        repr(vars(Doorkeeper("bearer", (FIRST, SECOND), "::"))),
+        repr(vars(Doorkeeper("bearer", KeyRing((FIRST, SECOND)), "::"))),
     ]
     shown.append(log.getvalue())
     assert "ticket.failed" in log.getvalue()
@@ -185,3 +191,82 @@ async def test_keys_can_be_mounted(models: tuple[Upstream, Upstream], tmp_path: 
         opened = await house.classify("x", {"Authorization": f"Bearer {FIRST}"})
         shut = await house.classify("x", {"Authorization": f"Bearer {FIRST}x"})
     assert (opened.status_code, shut.status_code) == (200, 401)
+
+
+async def test_hashed_key_opens_for_its_key_only(
+    models: tuple[Upstream, Upstream], tmp_path: Path
+) -> None:
+    """A setting may hold a hash: the key opens, the hash itself does not."""
+    hashed = f"sha256:{sha256(FIRST.encode()).hexdigest()}"
+    config = write_config(tmp_path, models[0].url, models[1].url)
+    keys = {"CLASSIFIER_AUTH": "bearer", "CLASSIFIER_API_KEYS": f"{hashed}, {SECOND}"}
+    async with service(config, keys) as house:
+        opened = await house.classify("x", {"Authorization": f"Bearer {FIRST}"})
+        shut = await house.classify("x", {"Authorization": f"Bearer {hashed}"})
+        assert (opened.status_code, shut.status_code) == (200, 401)
+        assert await house.metric("classifier_api_keys") == 2
+        assert await house.metric("classifier_key_refusals_total", reason="wrong") == 1
+        assert (await house.classify("x")).status_code == 401
+        assert await house.metric("classifier_key_refusals_total", reason="missing") == 1
+
+
+@pytest.mark.parametrize(
+    "key", ["sha256:", "sha256:abc", "sha256:" + "g" * 64, "sha256:" + "a" * 65]
+)
+async def test_hash_that_is_none_is_refused(tmp_path: Path, key: str) -> None:
+    """A cut hash would be a key that nobody has: it does not start, and does not repeat it."""
+    with pytest.raises(ConfigError, match="64 hexadecimal digits") as refused:
+        _app(tmp_path, auth="bearer", api_keys=key)
+    assert key not in str(refused.value).replace("`sha256:`", "")
+
+
+async def test_keys_rotate_without_a_restart(
+    models: tuple[Upstream, Upstream], tmp_path: Path
+) -> None:
+    """A changed key file: the new key opens, the old one no more; an unusable file changes nothing."""
+    keys = tmp_path / "keys"
+    keys.write_text(f"{FIRST}\n")
+    config = write_config(tmp_path, models[0].url, models[1].url)
+    environ = {"CLASSIFIER_AUTH": "bearer", "CLASSIFIER_API_KEYS_FILE": str(keys)}
+
+    async def opens(key: str) -> bool:
+        answer = await house.classify("x", {"Authorization": f"Bearer {key}"})
+        return answer.status_code == 200
+
+    async def is_refused() -> bool:
+        return await house.metric("classifier_config_valid") == 0
+
+    with logged() as log:
+        async with service(config, environ) as house:
+            keys.write_text(f"{FIRST}\n{THIRD}\n")
+            await eventually(lambda: opens(THIRD))
+            assert await opens(FIRST)
+            keys.write_text(f"{THIRD}\n")
+            await eventually(lambda: _not(opens(FIRST)))
+            for unusable in ("short", " \n", "sha256:1"):
+                keys.write_text(unusable)
+                await eventually(is_refused)
+                assert await opens(THIRD)
+            keys.write_text(FIRST)
+            await eventually(lambda: opens(FIRST))
+            assert not await opens(THIRD)
+    assert "keys.rotated" in log.getvalue()
+    assert not [key for key in (FIRST, THIRD) if key in log.getvalue()]
+
+
+async def _not(found: Awaitable[bool]) -> bool:
+    return not await found
+
+
+@given(
+    st.lists(st.text(st.characters(codec="ascii", categories=("L", "N")), min_size=16), min_size=1)
+)
+async def test_ring_opens_for_its_keys_only(keys: list[str]) -> None:
+    """Whatever the keys are: each of them opens, nothing made of them does, none is held."""
+    ring = KeyRing(keys)
+    for key in keys:
+        assert ring.opens(key.encode())
+        assert not ring.opens(key[:-1].encode()) or key[:-1] in keys
+        assert key not in repr(vars(ring))
+    assert not ring.opens(b"")
+    assert repr(ring) == f"KeyRing({len(keys)} keys)"

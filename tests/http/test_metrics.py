@@ -22,7 +22,7 @@ from prometheus_client import Histogram as ReferenceHistogram
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from classifier.metrics.edge import REASONS
+from classifier.metrics.edge import KEY_FAULTS, REASONS
 from classifier.metrics.histogram import LATENCY_BOUNDS_S, RATIO_BOUNDS, Histogram
 from classifier.metrics.money import DollarCounter
 from tests.support.house import Service, edited, service, trusting, write_config
@@ -37,7 +37,7 @@ CLOSED = {
     "reason": {
         "answer", "escalation", "fallback", "retry", "hedge", "shadow", "probe", "open", "paused", "probing",
         "deadline", "slow", "recovered", "timeout", "connect", "reset", "quota", "unauthorised",
-        "model_gone", "server_error", "garbage", *REASONS,
+        "model_gone", "server_error", "garbage", *REASONS, *KEY_FAULTS,
     },
     "state": {"closed", "half_open", "open"},
     "replied": {"yes", "no"},

@@ -16,6 +16,7 @@ from classifier.api.problems import handlers
 from classifier.api.tickets import ticket_doors
 from classifier.assembly import Assembly
 from classifier.config.load import load
+from classifier.keys import KeyRing
 from classifier.paths.pool import EndpointPool
 from classifier.pipeline import Pipeline, Wish
 from classifier.records import Classification, Ticket
@@ -47,7 +48,7 @@ async def crashing_service(config: Path) -> AsyncIterator[httpx2.AsyncClient]:
     )
     app = Litestar(
         route_handlers=ticket_doors(
-            pipeline, Doorkeeper("none", (), "127.0.0.1"), log_tickets=True
+            pipeline, Doorkeeper("none", KeyRing(), "127.0.0.1"), log_tickets=True
         ),
         exception_handlers=handlers(),
         before_send=[stamp(lambda _route, _status: None)],

@@ -18,6 +18,13 @@ def connections() -> Row:
             steps=((None, GOOD), (1, WARN)),
             decimals=0,
         ),
+        number(
+            "Keys",
+            "Bearer keys that open; different numbers on replicas: a rotation is under way.",
+            "none",
+            ask_once("max(classifier_api_keys{@})"),
+            decimals=0,
+        ),
         lines(
             "Open connections",
             "By replica. At the limit those that idle or dawdle the longest make room; when all are "
@@ -26,7 +33,7 @@ def connections() -> Row:
             ask("classifier_connections{@}", "{{instance}}"),
             ask("max(classifier_connections_limit{@})", "limit of one replica"),
             dashed="limit.*",
-        ).span(10),
+        ).span(16),
         lines(
             "Connections that the service ended, per minute",
             "idle: nothing came after an answer, as it should be; silent, slow_head, slow_body: no "
@@ -37,5 +44,13 @@ def connections() -> Row:
                 "60 * sum by (reason) (rate(classifier_connections_cut_total{@}[$__rate_interval]))"
             ),
             stacked=True,
-        ).span(10),
+        ).span(12),
+        lines(
+            "Requests without a valid key, per minute",
+            "missing: no key at all; wrong: one that does not open, for example one that was "
+            "rotated out. ClassifierKeysRefused stands at one a second.",
+            "short",
+            ask("60 * sum by (reason) (rate(classifier_key_refusals_total{@}[$__rate_interval]))"),
+            stacked=True,
+        ).span(12),
     )
