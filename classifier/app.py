@@ -36,7 +36,7 @@ from classifier.edge.census import Census
 from classifier.guards.judging import HOPELESS
 from classifier.guards.registry import Guards
 from classifier.health import Health
-from classifier.keys import KeyRing, keys_file, read_again
+from classifier.keys import LiveKeys
 from classifier.logs import event
 from classifier.metrics import Metrics, loop
 from classifier.paths.pool import EndpointPool
@@ -44,7 +44,7 @@ from classifier.pipeline import Pipeline
 from classifier.recent import Recent
 from classifier.records import Attempt, Classification, Cost, Door, Source
 from classifier.reload import Reloader
-from classifier.settings import Settings, api_keys
+from classifier.settings import Settings
 
 
 class House:
@@ -52,8 +52,7 @@ class House:
 
     def __init__(self, settings: Settings, environ: Mapping[str, str]) -> None:
         """Raises ConfigError for whatever would keep it from working."""
-        self.keys = KeyRing(api_keys(settings))
-        self._new_keys: KeyRing | None = None
+        self.keys = LiveKeys(settings, environ)
         self.settings = structs.replace(settings, api_keys="")  # from here on only hashes
         self._environ = environ
         self._config_file = config_file(settings.config)
@@ -78,10 +77,8 @@ class House:
         self.pipeline = Pipeline(self.assembly, cache, secret, self.metrics, admission)
         self.pipeline.budget = self.budget
         self.metrics.watch_in_flight(lambda: self.pipeline.in_flight)
-        self.metrics.edge.keys_live(len(self.keys))
-        keys = keys_file(environ)
         self.reloader = Reloader(
-            self.assembly, self._build, self._swap, self._reloaded, also=[keys] if keys else ()
+            self.assembly, self._build, self._swap, self._reloaded, also=self.keys.files
         )
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -127,7 +124,7 @@ class House:
         task.add_done_callback(self._tasks.discard)
 
     def _build(self) -> Assembly:
-        self._new_keys = read_again(self._environ)
+        self.keys.read()
         loaded = load(self._config_file, self._environ)
         return Assembly(loaded, self._endpoints.open, self._guards.guard, self.budget)
 
@@ -148,7 +145,9 @@ class House:
     async def _swap(self, assembly: Assembly) -> None:
         self.assembly = self.pipeline.assembly = self.health.assembly = assembly
         self.census.limits = assembly.config.connections
-        self._rotate()
+        if self.keys.rotate():
+            event(logging.WARNING, "keys.rotated", keys=len(self.keys))
+            self.metrics.edge.keys_live(len(self.keys))
         self.metrics.configured(assembly)
         self._guards.settle({path.guard: path.config for path in assembly.paths.values()})
         self.budget.configure(assembly.config.budget)
@@ -156,13 +155,6 @@ class House:
         self._endpoints.retire_all_but(assembly.config.endpoints)
         self._start(self._endpoints.close_retired(assembly.config.server.max_timeout_s))
         self._tell_what_waits(assembly)
-
-    def _rotate(self) -> None:
-        """The keys of a file that changed are live with the next request, and no others."""
-        if self._new_keys is not None and self._new_keys != self.keys:
-            self.keys.take_over(self._new_keys)
-            self.metrics.edge.keys_live(len(self.keys))
-            event(logging.WARNING, "keys.rotated", keys=len(self.keys))
 
     def _tell_what_waits(self, assembly: Assembly) -> None:
         """Edits that look live and are not: said once per edit, shown until the restart."""
@@ -218,6 +210,7 @@ def create_app(settings: Settings, environ: Mapping[str, str]) -> Litestar:
     console = house.assembly.config.server.console
     door = Doorkeeper(auth, house.keys, settings.host)
     door.on_refusal = house.metrics.edge.key_refused
+    house.metrics.edge.keys_live(len(house.keys))
     return Litestar(
         route_handlers=[
             *ticket_doors(house.pipeline, door, log_tickets=settings.log_tickets),

@@ -9,7 +9,7 @@ from hmac import compare_digest
 from pathlib import Path
 
 from classifier.errors import ConfigError
-from classifier.settings import MIN_SECRET, read_secret, split_keys
+from classifier.settings import MIN_SECRET, Settings, api_keys, read_secret, split_keys
 
 VARIABLE = "CLASSIFIER_API_KEYS"
 _HASHED = re.compile(r"sha256:[0-9a-fA-F]{64}")
@@ -43,25 +43,37 @@ class KeyRing:
         return sum([compare_digest(digest, each) for each in self._digests]) > 0
 
 
+class LiveKeys(KeyRing):
+    """A ring that follows its file: read with every reload, exchanged when that goes live."""
+
+    def __init__(self, settings: Settings, environ: Mapping[str, str]) -> None:
+        super().__init__(api_keys(settings))
+        name = environ.get(f"{VARIABLE}_FILE")
+        self.file = Path(name) if name else None
+        self._read: KeyRing | None = None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return (self.file,) if self.file else ()
+
+    def read(self) -> None:
+        """Raises ConfigError, and says which file; what was live before stays live."""
+        if self.file is not None:
+            role = f"{VARIABLE}_FILE"
+            self._read = KeyRing(split_keys(read_secret(self.file, role)))
+            if not self._read:
+                raise ConfigError(f"{role}: {self.file} holds no key")
+
+    def rotate(self) -> bool:
+        """Whether the file's keys were others than the live ones; now they are live."""
+        if self._read is None or self._read == self:
+            return False
+        self.take_over(self._read)
+        return True
+
+
 def is_hashed(key: str) -> bool:
     return key.startswith(_PREFIX)
-
-
-def keys_file(environ: Mapping[str, str]) -> Path | None:
-    """The mounted file that the keys stand in, where they do."""
-    name = environ.get(f"{VARIABLE}_FILE")
-    return Path(name) if name else None
-
-
-def read_again(environ: Mapping[str, str]) -> KeyRing | None:
-    """The file's keys as they are now; None without a file. Raises ConfigError, and says which file."""
-    file = keys_file(environ)
-    if file is None:
-        return None
-    ring = KeyRing(split_keys(read_secret(file, f"{VARIABLE}_FILE")))
-    if not ring:
-        raise ConfigError(f"{VARIABLE}_FILE: {file} holds no key")
-    return ring
 
 
 def _digest(key: str) -> bytes:

@@ -82,8 +82,8 @@ class Reloader:
 
     def _watched(self, assembly: Assembly) -> tuple[Path, ...]:
         endpoints = assembly.config.endpoints.values()
-        secrets = [e.api_key_file for e in endpoints if e.api_key_file]
-        return (*assembly.loaded.files, *map(Path, secrets), *self._also)
+        mounted = [file for e in endpoints for file in (e.api_key_file, e.ca_file) if file]
+        return (*assembly.loaded.files, *map(Path, mounted), *self._also)
 
     async def _asked_within(self, pause_s: float) -> bool:
         try:

@@ -70,6 +70,23 @@ class Endpoint(Section, frozen=True, kw_only=True):
     api_key_file: (
         Annotated[str, Meta(description="file that holds the key; read at start and reload")] | None
     ) = None
+    ca_file: (
+        Annotated[
+            str,
+            Meta(
+                description="certificate authorities (PEM) instead of the system's, for a server of "
+                "your own; read again when it changes"
+            ),
+        ]
+        | None
+    ) = None
+    proxy: (
+        Annotated[
+            BaseUrl,
+            Meta(description="HTTP proxy for this endpoint; HTTPS_PROXY and the like are not read"),
+        ]
+        | None
+    ) = None
     keepalive_s: Annotated[
         float, Meta(ge=60.0, le=3_600.0, description="how long an idle connection is kept open")
     ] = 300.0

@@ -95,8 +95,10 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def _go_on_without_upgrade(self, rest: bytes) -> None:
         """A server may ignore an upgrade (RFC 9110 §7.8): the request is read as if it had none."""
+        if self._deaf:
+            return
         method = self.parser.get_method()
-        if self._deaf or method == b"CONNECT":
+        if method == b"CONNECT":
             self._refuse("malformed", Malformed("this is no proxy: CONNECT is not served"))
             return
         kept = [header for header in self.headers if header[0] not in _HOP_BY_HOP]
@@ -254,6 +256,7 @@ class EdgeProtocol(HttpToolsProtocol):
         else:
             if cycle is not None:
                 cycle.disconnected = True
+                cycle.waiting_for_100_continue = False
                 cycle.message_event.set()
             self._tell(error)
 

@@ -14,7 +14,6 @@ import ssl
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from functools import cache
 
 import httpx2
 import openai
@@ -22,9 +21,9 @@ import openai
 from classifier.config.schema import Endpoint as EndpointConfig
 from classifier.errors import AttemptFailed, FailureKind
 from classifier.logs import event
+from classifier.paths.transport import CappedTransport, system_trust
 from classifier.ports import RawReply
 
-MAX_REPLY_BYTES = 1_048_576
 SIMULATED_HEADER = "x-simulated"
 _CONNECT_PART = 0.45  # of an attempt's time, at most
 _JSON = {"Content-Type": "application/json"}
@@ -33,7 +32,9 @@ _JSON = {"Content-Type": "application/json"}
 class OpenAIEndpoint:
     """A pool of connections to one base URL, kept alive; no retries and no timeouts of the SDK's."""
 
-    def __init__(self, config: EndpointConfig, api_key: str) -> None:
+    def __init__(
+        self, config: EndpointConfig, api_key: str, trust: ssl.SSLContext | None = None
+    ) -> None:
         limits = httpx2.Limits(
             max_connections=config.max_connections,
             max_keepalive_connections=config.max_connections,
@@ -47,9 +48,14 @@ class OpenAIEndpoint:
             base_url=config.base_url,
             max_retries=0,
             timeout=timeout,
-            default_headers=config.headers,
+            default_headers={"Accept-Encoding": "identity", **config.headers},
             http_client=httpx2.AsyncClient(
-                verify=_trusted(), limits=limits, timeout=timeout, follow_redirects=False
+                transport=CappedTransport(
+                    verify=trust or system_trust(), limits=limits, proxy=config.proxy
+                ),
+                timeout=timeout,
+                follow_redirects=False,  # a key goes where the config says, and nowhere else
+                trust_env=False,  # nor through a proxy that nobody configured here
             ),
         )
 
@@ -67,7 +73,7 @@ class OpenAIEndpoint:
         except Exception as error:
             raise translate(error) from error
         simulated = SIMULATED_HEADER in response.headers
-        if len(response.content) > MAX_REPLY_BYTES or response.status_code != httpx2.codes.OK:
+        if response.status_code != httpx2.codes.OK:
             raise AttemptFailed("garbage", may_be_charged=True, simulated=simulated)
         return RawReply(response.content, _server_time_s(response), simulated)
 
@@ -96,12 +102,6 @@ class OpenAIEndpoint:
 
     async def aclose(self) -> None:
         await self._client.close()
-
-
-@cache
-def _trusted() -> ssl.SSLContext:
-    """The system's certificates, read once a process: 50 ms in which no ticket moves (2026-11)."""
-    return httpx2.create_ssl_context()
 
 
 def translate(error: Exception) -> AttemptFailed:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from classifier.config.schema import Endpoint as EndpointConfig
 from classifier.errors import ConfigError
 from classifier.paths.endpoint import OpenAIEndpoint
+from classifier.paths.transport import own_trust
 from classifier.settings import read_secret
 
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110 §5.6.2
@@ -21,20 +22,24 @@ class EndpointPool:
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
-        self._open: dict[str, tuple[EndpointConfig, str, OpenAIEndpoint]] = {}
+        self._open: dict[str, tuple[EndpointConfig, tuple[str, bytes], OpenAIEndpoint]] = {}
         self._retired: list[OpenAIEndpoint] = []
 
     def open(self, name: str, config: EndpointConfig) -> OpenAIEndpoint:
         """Raises ConfigError, with what to set, for what could only fail at the first call."""
         key = api_key(name, config, self._environ)
         _check(name, config, key)
+        trust, authorities = None, b""
+        if config.ca_file is not None:
+            trust = own_trust(f"endpoint {name!r}", Path(config.ca_file))
+            authorities = Path(config.ca_file).read_bytes()
         held = self._open.get(name)
-        if held is not None and held[:2] == (config, key):
+        if held is not None and held[:2] == (config, (key, authorities)):
             return held[2]
         if held is not None:
             self._retired.append(held[2])
-        endpoint = OpenAIEndpoint(config, key)
-        self._open[name] = (config, key, endpoint)
+        endpoint = OpenAIEndpoint(config, key, trust)
+        self._open[name] = (config, (key, authorities), endpoint)
         return endpoint
 
     def retire_all_but(self, names: Collection[str]) -> None:
@@ -82,6 +87,8 @@ def _check(name: str, config: EndpointConfig, key: str) -> None:
         raise ConfigError(f"{where}: base_url {config.base_url!r} names no server")
     if not _is_printable(key):
         raise ConfigError(f"{where}: its key holds characters that no key has; is it complete?")
+    if config.proxy is not None and "@" in config.proxy:
+        raise ConfigError(f"{where}: proxy holds a password; a proxy that wants one is not served")
     for header, value in config.headers.items():
         if not _TOKEN.fullmatch(header) or not _is_printable(value):
             raise ConfigError(

@@ -20,7 +20,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from classifier.errors import AttemptFailed, FailureKind
-from classifier.paths.endpoint import MAX_REPLY_BYTES, OpenAIEndpoint, translate
+from classifier.paths.endpoint import OpenAIEndpoint, translate
+from classifier.paths.transport import MAX_REPLY_BYTES
 from tests.support.parts import chat, endpoint, path
 from tests.support.proxy import FaultProxy, proxied
 from tests.support.redis_server import free_port
