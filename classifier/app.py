@@ -71,9 +71,7 @@ class House:
         )
         secret = settings.cache_secret.encode() or secrets.token_bytes(32)
         admission = Admission(self.assembly.config.overload, self.metrics.overload)
-        self.budget.connect(self._redis, f"classifier:budget:{text_digest('', secret)}")
-        self.budget.configure(self.assembly.config.budget)
-        self.metrics.watch_budget(self.budget)
+        self._ready_budget(secret)
         self.pipeline = Pipeline(self.assembly, cache, secret, self.metrics, admission)
         self.pipeline.budget = self.budget
         self.metrics.watch_in_flight(lambda: self.pipeline.in_flight)
@@ -81,6 +79,11 @@ class House:
             self.assembly, self._build, self._swap, self._reloaded, also=self.keys.files
         )
         self._tasks: set[asyncio.Task[None]] = set()
+
+    def _ready_budget(self, secret: bytes) -> None:
+        self.budget.connect(self._redis, f"classifier:budget:{text_digest('', secret)}")
+        self.budget.configure(self.assembly.config.budget)
+        self.metrics.watch_budget(self.budget)
 
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
