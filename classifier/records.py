@@ -87,6 +87,7 @@ class Reply(Struct, frozen=True):
     text: str | None
     usage: Usage | None
     refused: bool = False
+    cut: bool = False  # at the most tokens that it may have: what is there is a beginning
     token_logprobs: tuple[tuple[str, float], ...] | None = None
     probabilities: dict[str, float] | None = None
     service_tier: str | None = None

@@ -84,6 +84,11 @@ class LabelReader:
             return None
         return self._by_key.get(_bare(self.core(text)))
 
+    def may_go_on(self, label: str) -> bool:
+        """Whether another label begins like this one, so that a reply cut off here may mean it."""
+        begun = _bare(label)
+        return any(key != begun and key.startswith(begun) for key in self._by_key)
+
     def core(self, text: str) -> str:
         """The part of the reply that should be the label: JSON and a `label:` prefix taken off."""
         text = text.strip().removeprefix("```json").strip("`").strip()

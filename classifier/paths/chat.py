@@ -50,6 +50,7 @@ class ChatCodec:
             text=message.content,
             usage=completion.usage.read() if completion.usage else None,
             refused=bool(message.refusal) or choice.finish_reason == "content_filter",
+            cut=choice.finish_reason == "length",
             token_logprobs=_logprobs(choice),
             service_tier=completion.service_tier,
             server_time_s=raw.server_time_s,

@@ -187,7 +187,7 @@ class Path:
         if reply.refused:
             return Reading("refusal", None, None)
         label = self.reader.read(reply.text)
-        if label is None:
+        if label is None or (reply.cut and self.reader.may_go_on(label)):
             return Reading("not_a_label", None, None)
         outcome: ReplyOutcome = "abstained" if label == self.reader.abstain else "labelled"
         return Reading(outcome, label, self._confidence(reply))

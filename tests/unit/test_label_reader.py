@@ -187,3 +187,10 @@ def test_every_label_with_any_decoration_reads_back(
     for reply in (name, [name], {"label": name}):
         assert found.read(json.dumps(reply)) == name
         assert found.read(f"```json\n{json.dumps(reply, ensure_ascii=False)}\n```") == name
+
+
+def test_a_label_that_is_cut_off_is_not_a_shorter_one() -> None:
+    """`bill` may be all that fitted of `billing`; `billing` and `refund` are the beginning of nothing."""
+    assert READER.may_go_on("bill")
+    assert not READER.may_go_on("billing")
+    assert not READER.may_go_on("refund")
