@@ -230,6 +230,15 @@ class Helpdesk(Section, frozen=True, kw_only=True):
         | None
     ) = None
     call_timeout_s: Annotated[Seconds, Meta(description="limit of one API call")] = 10.0
+    settle_s: Annotated[
+        float,
+        Meta(
+            ge=0.0,
+            le=600.0,
+            description="after a write whose answer was lost: how long to wait before looking "
+            "again, because the API may show old values for a while",
+        ),
+    ] = 2.0
     writes_per_minute: (
         Annotated[
             float,

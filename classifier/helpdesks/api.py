@@ -24,13 +24,13 @@ MAX_ANSWER_BYTES = 8_388_608
 _CONNECTIONS = 16
 _CONNECT_TIMEOUT_S = 3.0
 _UNAUTHORISED = 401
+_UNAUTHORISED_WAIT_S = 60.0  # somebody has to renew a key first
 
 
 class Answered(Struct, frozen=True):
     """A 2xx answer, read."""
 
     body: Body
-    headers: dict[str, str]
     rate: Rate
 
 
@@ -114,21 +114,25 @@ class Api:
     def _read(self, status: int, headers: dict[str, str], data: bytes) -> Answered:
         rate = self._rate_headers.read(headers)
         if not httpx2.codes.is_success(status):
-            wait_s = rate.retry_after_s if rate.retry_after_s is not None else rate.reset_s
             kind = status_of(status)
-            raise HelpdeskFailed(
-                kind,
-                retry_after_s=wait_s if kind in ("rate_limited", "unavailable") else None,
-                rate=rate,
-            )
+            raise HelpdeskFailed(kind, retry_after_s=_wait_s(kind, rate), rate=rate)
         try:
             value = msgspec.json.decode(data) if data else None
         except (ValueError, RecursionError):
-            value = None  # an answer that nobody reads is no failure
-        return Answered(Body(value), headers, rate)
+            # Not the vendor's: a proxy's page that says 200. A ticket read from it would be empty.
+            raise HelpdeskFailed("unavailable", rate=rate) from None
+        return Answered(Body(value), rate)
 
     async def aclose(self) -> None:
         await self._client.aclose()
+
+
+def _wait_s(kind: WriteStatus, rate: Rate) -> float | None:
+    if kind == "unauthorised":
+        return _UNAUTHORISED_WAIT_S
+    if kind not in ("rate_limited", "unavailable"):
+        return None
+    return rate.reset_s if rate.retry_after_s is None else rate.retry_after_s
 
 
 async def _limited(response: httpx2.Response) -> bytes:
@@ -143,6 +147,8 @@ async def _limited(response: httpx2.Response) -> bytes:
 # 301: merged (Help Scout, Front) or moved; a redirect is never followed. 405: Freshdesk's answer
 # for spam and deleted tickets. 423, 412: locked (Help Scout), later perhaps not.
 _STATUSES: dict[int, WriteStatus] = {
+    401: "unauthorised",
+    403: "unauthorised",
     301: "gone",
     404: "gone",
     405: "gone",

@@ -57,6 +57,14 @@ class Snapshot(Struct, frozen=True):
     stamp: str = ""
 
 
+class _Unclear(Exception):  # never leaves this file
+    """A write got no answer."""
+
+    def __init__(self, cause: HelpdeskFailed) -> None:
+        super().__init__()
+        self.cause = cause
+
+
 class Desk(ABC):
     """One account of one vendor: a subclass per vendor says how it signs, speaks and writes."""
 
@@ -163,13 +171,18 @@ class Desk(ABC):
         done: set[Part] = set()
         try:
             return await self._write(order, done)
+        except _Unclear as error:
+            # It may have been written: looking again too early could show the values of before.
+            wait_s = max(self.entry.settle_s, error.cause.retry_after_s or 0.0)
+            cause = HelpdeskFailed("unavailable", retry_after_s=wait_s, rate=error.cause.rate)
+            return failed(order, cause, partly=bool(done))
         except HelpdeskFailed as error:
             return failed(order, error, partly=bool(done))
 
     async def _write(self, order: Order, done: set[Part]) -> Outcome:
         mark = order.effect.marker
         noted = order.effect.note is not None and await self._has_note(order.ticket_id, mark)
-        seen = await self._read(order.ticket_id)
+        seen = await self._look(order.ticket_id)
         todo = missing(order, seen.held, self.rules, noted=noted)
         rate: Rate | None = None
         for _ in range(_MOST_STEPS):
@@ -178,14 +191,31 @@ class Desk(ABC):
                 break
             if not self.locks:
                 # Only a look right before each call guards what an agent does meanwhile.
-                seen = await self._read(order.ticket_id)
+                seen = await self._look(order.ticket_id)
                 todo = missing(order, seen.held, self.rules, noted=noted)
             left = todo.without(done)
             if left:
-                parts, answered = await self._step(order.ticket_id, left, seen)
+                parts, answered = await self._stepped(order.ticket_id, left, seen)
                 rate = answered.rate
                 done |= parts
         return outcome(order, todo.kept, wrote=bool(done), rate=rate)
+
+    async def _look(self, ticket_id: str) -> Snapshot:
+        """Raises HelpdeskFailed for an answer without a ticket: nothing may be read from it."""
+        seen = await self._read(ticket_id)
+        if not seen.whole.some("id") and not seen.whole.some("key"):
+            raise HelpdeskFailed("unavailable")
+        return seen
+
+    async def _stepped(
+        self, ticket_id: str, left: Missing, seen: Snapshot
+    ) -> tuple[frozenset[Part], Answered]:
+        try:
+            return await self._step(ticket_id, left, seen)
+        except HelpdeskFailed as error:
+            if error.status == "unavailable":
+                raise _Unclear(error) from None
+            raise
 
     @abstractmethod
     async def _read(self, ticket_id: str) -> Snapshot: ...

@@ -250,9 +250,10 @@ def _tags_missing(
 
 
 def _taken_off(order: Order, held: Held, rules: Rules) -> bool:
-    """The done tag says that a label's tag was here; without it, an agent took it off."""
+    """The done tag says that this label's tag was here; without it, an agent took it off."""
     done = rules.actions.tag.done if rules.actions.tag is not None else ""
-    return bool(done) and order.before is None and done in held.tags
+    first = order.before is None or order.before.label == order.effect.label
+    return bool(done) and first and done in held.tags
 
 
 def outcome(

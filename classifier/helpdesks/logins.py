@@ -78,10 +78,15 @@ class TokenLogin:
 
     async def _renew(self, api: Api) -> None:
         self._tried_at = time.monotonic()
-        found = await api.bare("POST", self._path, self._body, {})
+        try:
+            found = await api.bare("POST", self._path, self._body, {})
+        except HelpdeskFailed as error:
+            if error.status != "refused":
+                raise
+            raise HelpdeskFailed("unauthorised", retry_after_s=_RENEW_BEFORE_S) from None
         token = found.body.text("access_token")
         if not token.isascii() or not token.isprintable() or not token:
-            raise HelpdeskFailed("refused")
+            raise HelpdeskFailed("unavailable")
         life_s = found.body.at("expires_in").value
         life_s = life_s if isinstance(life_s, int | float) and life_s > 0 else _USUAL_LIFE_S
         self._headers = {"authorization": f"Bearer {token}"}

@@ -24,10 +24,11 @@ WriteStatus = Literal[
     "rate_limited",  # nothing was written; again after `retry_after_s`
     "conflict",  # nothing was written: the ticket changed while we looked; again at once
     "gone",  # no such ticket any more: deleted, merged, spam
+    "unauthorised",  # the key is wrong or lacks rights: somebody has to act; again later
     "refused",  # the helpdesk will not take this write however often it is sent
     "unavailable",  # no answer, or a server error: nothing or all was written; again later
 ]
-RETRIED: frozenset[str] = frozenset({"rate_limited", "conflict", "unavailable"})
+RETRIED: frozenset[str] = frozenset({"rate_limited", "conflict", "unauthorised", "unavailable"})
 
 
 class Delivery(Struct, frozen=True):
@@ -213,7 +214,7 @@ class Page(Struct, frozen=True):
 
 
 class HelpdeskFailed(Exception):
-    """A read failed: `status` is one of rate_limited, gone, refused, unavailable."""
+    """A read failed: `status` says how, as in RETRIED, or gone or refused."""
 
     def __init__(
         self, status: WriteStatus, *, retry_after_s: float | None = None, rate: Rate | None = None

@@ -107,7 +107,7 @@ async def test_one_token_serves_many_calls_and_a_revoked_one_is_renewed(vendor: 
         await desk.fetch(case.id)
         assert len([call for call in fake.calls if "oauth" in call.path]) == 1
         wrong = await _opened_with_a_wrong_key(case, fake.url)
-        assert wrong == "refused"
+        assert wrong == "unauthorised"
 
 
 async def _opened_with_a_wrong_key(case: Case, url: str) -> str:

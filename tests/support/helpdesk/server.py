@@ -18,9 +18,18 @@ from tests.support.helpdesk.store import Edit, FakeTicket, Store
 from tests.support.redis_server import free_port
 from tests.support.upstream import served
 
-Fault = Literal["429", "500", "503", "hang", "garbage", "redirect", "huge", "drop", "applied_500"]
+Fault = Literal[
+    "401", "403", "429", "500", "503", "hang", "garbage", "empty", "redirect", "huge",
+    # these apply the call first
+    "drop", "applied_500",
+]  # fmt: skip
 Plan = Callable[["ApiCall"], Fault | None]
-_HUGE = b" " * 9_000_000  # more than any answer of an API
+_BODIES: dict[Fault, bytes] = {
+    "hang": b"",  # nobody answers at all
+    "garbage": b"<html>\xff</html>",
+    "empty": b"{}",
+    "huge": b" " * 9_000_000,  # more than any answer of an API
+}
 _AFTER: frozenset[Fault] = frozenset({"drop", "applied_500"})
 
 
@@ -148,18 +157,12 @@ class FakeHelpdesk:
         return Reply(500, {"error": "lost"}) if fault == "applied_500" else reply
 
     def _faulty(self, fault: Fault) -> Reply | None:
-        match fault:
-            case "hang":
-                return None
-            case "garbage":
-                return Reply(200, b"<html>\xff</html>")
-            case "huge":
-                return Reply(200, _HUGE)
-            case "redirect":
-                return Reply(307, None, {"location": f"{self.url}/elsewhere"})
-            case "429":
-                return Reply(429, {"error": "rate limited"}, self.dialect.limited(1.0))
-        return Reply(int(fault), {"error": "on purpose"})
+        if fault in _BODIES:
+            return None if fault == "hang" else Reply(200, _BODIES[fault])
+        if fault == "redirect":
+            return Reply(307, None, {"location": f"{self.url}/elsewhere"})
+        headers = self.dialect.limited(1.0) if fault == "429" else {}
+        return Reply(int(fault), {"error": "on purpose"}, headers)
 
     def _is_over_limit(self) -> bool:
         if self.limit_per_s is None:
