@@ -19,6 +19,7 @@ ClassifierError
     ├── NoPathAnswered   503   every path of the plan failed
     ├── NoLabel          503   models replied, but never with a label of the taxonomy
     ├── BudgetSpent      503   the day's money for models is spent, and no cache knows the answer
+    ├── LedgerUnavailable 503  a correction could not be written
     └── OutOfTime        504   the ticket's deadline passed first
 AttemptFailed                one attempt on one path failed (never leaves the pipeline)
 """
@@ -171,6 +172,11 @@ class NoLabel(ServiceError):
 class BudgetSpent(ServiceError):
     slug = "budget-spent"
     title = "The day's budget is spent"
+
+
+class LedgerUnavailable(ServiceError):
+    slug = "ledger-unavailable"
+    title = "The ledger cannot be written"
 
 
 class OutOfTime(ServiceError):

@@ -7,9 +7,9 @@ any content type; so bodies are read here.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from litestar import Request
@@ -17,6 +17,7 @@ from litestar import Request
 from classifier.errors import Malformed, TooLarge, Unprocessable, WrongMediaType
 from classifier.records import Ticket
 
+T = TypeVar("T")
 _MOST_DIGITS = 18
 _FIELDS = [field.name for field in msgspec.structs.fields(Ticket)]
 _MIN_BODY_S = 1.0  # a ticket's own time budget may be shorter than its body's way here
@@ -75,21 +76,26 @@ async def read_all(request: Request[Any, Any, Any], max_bytes: int, timeout_s: f
 
 def read_ticket(data: bytes) -> Ticket:
     """One JSON object as a Ticket. Raises Malformed for bytes, Unprocessable for contents."""
+    return read_json(data, _decode, _FIELDS)
+
+
+def read_json(data: bytes, decode: Callable[[bytes], T], fields: list[str]) -> T:
+    """One JSON object as a record. Raises Malformed for bytes, Unprocessable for contents."""
     try:
-        return _decode(data)
+        return decode(data)
     except msgspec.ValidationError as error:
-        raise Unprocessable(_explain(str(error))) from None
+        raise Unprocessable(_explain(str(error), fields)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Malformed(_fault(error, data)) from None
 
 
-def _explain(message: str) -> str:
+def _explain(message: str, fields: list[str]) -> str:
     """msgspec's message with the place in front, and the nearest field for an unknown one."""
     _, found, unknown = message.partition("unknown field `")
     if found:
         name = unknown.split("`")[0][:64]
-        near = get_close_matches(name, _FIELDS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"fields: {', '.join(_FIELDS)}"
+        near = get_close_matches(name, fields, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"fields: {', '.join(fields)}"
         return f"unknown field {name!r}; {hint}"
     fault, _, place = message.partition(" - at `$.")
     return f"{place.rstrip('`')}: {fault}" if place else fault
@@ -97,7 +103,7 @@ def _explain(message: str) -> str:
 
 def _fault(error: Exception, data: bytes) -> str:
     if not data:
-        return "the body is empty; send one ticket as a JSON object"
+        return "the body is empty; send one JSON object"
     fault = "nested too deep" if isinstance(error, RecursionError) else str(error)
     try:
         data.decode()

@@ -34,7 +34,7 @@ FUZZ = settings(
 
 
 MALFORMED = {
-    "empty": (b"", "the body is empty; send one ticket as a JSON object"),
+    "empty": (b"", "the body is empty; send one JSON object"),
     "not_json": (b"charged twice", "not valid JSON"),
     "unfinished": (b'{"body":"charged', "not valid JSON"),
     "two_values": (TICKET + TICKET, "not valid JSON"),
