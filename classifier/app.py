@@ -20,10 +20,13 @@ from classifier.api.auth import Doorkeeper
 from classifier.api.console import console_doors
 from classifier.api.context import stamp
 from classifier.api.docs import openapi_config
+from classifier.api.feedback import feedback_doors
 from classifier.api.ops import ops_doors
 from classifier.api.problems import handlers
 from classifier.api.tickets import ticket_doors
+from classifier.api.webhooks import webhook_doors
 from classifier.assembly import Assembly
+from classifier.backoffice import Backoffice
 from classifier.budget.daily import DailyBudget
 from classifier.cache.connection import connect
 from classifier.cache.key import text_digest
@@ -37,6 +40,7 @@ from classifier.guards.judging import HOPELESS
 from classifier.guards.registry import Guards
 from classifier.health import Health
 from classifier.keys import LiveKeys
+from classifier.helpdesks.accounts import open_helpdesks
 from classifier.logs import event
 from classifier.metrics import Metrics, loop
 from classifier.paths.pool import EndpointPool
@@ -63,6 +67,7 @@ class House:
         self.assembly = self._build()
         self.census = Census(self.assembly.config.connections, self.metrics.edge)
         self.metrics.configured(self.assembly)
+        self.backoffice = Backoffice(settings, self.assembly, self.metrics.helpdesks)
         self._started_with = self.assembly.config
         self._redis = self._connect_redis()
         cache = self._cache()
@@ -99,6 +104,7 @@ class House:
         try:
             yield
         finally:
+            await self.backoffice.aclose()
             await self.pipeline.aclose()
             for task in self._tasks:
                 task.cancel()
@@ -112,6 +118,9 @@ class House:
     async def live(self, _app: Litestar) -> AsyncIterator[None]:
         """`open`, and the config reloads on SIGHUP and on change."""
         async with self.open():
+            await self.backoffice.open(
+                self.pipeline, works=self.assembly.config.inbox.workers == "serve"
+            )
             self._start(self.reloader.watch())
             # Outside the main thread, and on Windows, there is no SIGHUP: the files are watched anyway.
             with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
@@ -129,7 +138,8 @@ class House:
     def _build(self) -> Assembly:
         self.keys.read()
         loaded = load(self._config_file, self._environ)
-        return Assembly(loaded, self._endpoints.open, self._guards.guard, self.budget)
+        desks = open_helpdesks(loaded.config.helpdesks, self._environ)
+        return Assembly(loaded, self._endpoints.open, self._guards.guard, self.budget, desks)
 
     def _connect_redis(self) -> RedisCache | None:
         config = self.assembly.config.cache
@@ -155,6 +165,7 @@ class House:
         self._guards.settle({path.guard: path.config for path in assembly.paths.values()})
         self.budget.configure(assembly.config.budget)
         self.pipeline.admission.configure(assembly.config.overload)
+        self.backoffice.swap(assembly, assembly.config.server.max_timeout_s)
         self._endpoints.retire_all_but(assembly.config.endpoints)
         self._start(self._endpoints.close_retired(assembly.config.server.max_timeout_s))
         self._tell_what_waits(assembly)
@@ -218,6 +229,10 @@ def create_app(settings: Settings, environ: Mapping[str, str]) -> Litestar:
         route_handlers=[
             *ticket_doors(house.pipeline, door, log_tickets=settings.log_tickets),
             *ops_doors(house.health, house.metrics, lambda: house.census.draining),
+            *feedback_doors(house.backoffice.ledger, lambda: house.assembly, door),
+            *webhook_doors(
+                house.backoffice.intake, lambda: house.assembly.config.server.max_body_bytes
+            ),
             *(console_doors(house.health, house.metrics.recent, door) if console else []),
         ],
         lifespan=[house.live],

@@ -13,6 +13,7 @@ from classifier.errors import ConfigError, NotFound
 from classifier.fingerprints import fingerprint
 from classifier.guards.guard import Guard
 from classifier.guards.registry import Guards
+from classifier.helpdesks.desk import Desk
 from classifier.paths.chat import ChatCodec
 from classifier.paths.decisions import DecisionsCodec
 from classifier.paths.path import Path
@@ -37,6 +38,7 @@ class Assembly:
         open_endpoint: OpenEndpoint,
         guard_of: GuardOf | None = None,
         purse: Purse | None = None,
+        helpdesks: Mapping[str, Desk] | None = None,
         now: Callable[[], float] = perf_counter,
     ) -> None:
         """Raises ConfigError for everything that could fail later: nothing is checked lazily."""
@@ -61,7 +63,22 @@ class Assembly:
         for name, path in self.config.paths.items():
             if path.hedge is not None and path.hedge.to is not None:
                 self._check_names(f"path {name!r}: hedge", [path.hedge.to])
+        self.helpdesks = helpdesks or {}
+        self._check_labels()
         self._plan_fingerprints: dict[tuple[str, str], str] = {}
+
+    def _check_labels(self) -> None:
+        """Raises ConfigError for an action on a label that no ticket can get."""
+        for entry in self.config.helpdesks:
+            actions = entry.actions
+            for name in ("tag", "field", "priority", "group", "note"):
+                action = getattr(actions, name)
+                named = {*getattr(action, "labels", ()), *getattr(action, "values", ())}
+                if strangers := named - self._names:
+                    raise ConfigError(
+                        f"helpdesk {entry.name!r}: actions.{name} names {min(strangers)!r}, "
+                        "which is no label of the taxonomy"
+                    )
 
     def plan(self, ticket: Ticket, sticky_id: str, forced: str | None) -> Plan:
         """Raises NotFound for a forced path that does not exist."""

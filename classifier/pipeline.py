@@ -27,7 +27,7 @@ from classifier.errors import (
     Overloaded,
     ServiceError,
 )
-from classifier.ports import AnswerCache, Observer
+from classifier.ports import AnswerCache, Keeper, Observer
 from classifier.records import (
     NO_COST,
     NO_USAGE,
@@ -57,6 +57,7 @@ class Wish(Struct, frozen=True):
     use_cache: bool = True
     arrived: float | None = None
     queue_s: float = 0.0
+    account: str = ""  # the helpdesk's, for the ledger
 
 
 class _Case(Struct, frozen=True):
@@ -132,6 +133,7 @@ class Pipeline:
         self._coalescing: Coalescing[_Found] = Coalescing(admission.abandon)
         self._beside: set[asyncio.Task[None]] = set()
         self.in_flight = 0
+        self.ledger: Keeper | None = None
 
     def check(self, door: Door) -> None:
         """Before a door does any work for a ticket. Raises Overloaded when too many are here."""
@@ -162,6 +164,8 @@ class Pipeline:
         finally:
             self.in_flight -= 1
         self._observer.classified(classification, wish.door)
+        if self.ledger is not None:
+            self.ledger.classified(ticket, classification, wish.account)
         return classification
 
     async def aclose(self) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
-from classifier.records import Answer, Attempt, Classification, Cost, Door, Reply
+from classifier.records import Answer, Attempt, Classification, Cost, Door, Reply, Ticket
 
 
 class RawReply(Struct, frozen=True):
@@ -116,6 +116,12 @@ class Purse(Protocol):
     async def reserve(self, path: str, amount: int | None) -> Hold | None:
         """Sets aside nano-dollars before a call; None when there are no more. `amount` None: no price."""
         ...
+
+
+class Keeper(Protocol):
+    """Keeps what was answered. Promise: returns at once and never raises."""
+
+    def classified(self, ticket: Ticket, classification: Classification, account: str) -> None: ...
 
 
 class CacheObserver(Protocol):

@@ -13,7 +13,7 @@ from classifier.errors import FailureKind
 from classifier.text import Legible, legible
 
 # Closed sets: every one of them is a metric label.
-Door = Literal["classify", "batch", "command"]
+Door = Literal["classify", "batch", "command", "webhook"]
 Source = Literal["model", "cache", "coalesced"]
 Reason = Literal["answer", "escalation", "fallback", "retry", "hedge", "shadow", "probe"]
 ReplyOutcome = Literal["labelled", "abstained", "not_a_label", "refusal"]

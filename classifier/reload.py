@@ -83,6 +83,8 @@ class Reloader:
     def _watched(self, assembly: Assembly) -> tuple[Path, ...]:
         endpoints = assembly.config.endpoints.values()
         mounted = [file for e in endpoints for file in (e.api_key_file, e.ca_file) if file]
+        for desk in assembly.config.helpdesks:
+            mounted += [*desk.secret_file, *([desk.key_file] if desk.key_file else [])]
         return (*assembly.loaded.files, *map(Path, mounted), *self._also)
 
     async def _asked_within(self, pause_s: float) -> bool:

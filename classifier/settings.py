@@ -62,6 +62,20 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             "balancers have noticed",
         ),
     ] = 5.0
+    data_dir: Annotated[
+        str,
+        Meta(
+            description="folder for the ledger and, without CLASSIFIER_INBOX_REDIS_URL, the inbox: "
+            "on a disk that stays; without it there is no ledger"
+        ),
+    ] = ""
+    inbox_redis_url: Annotated[
+        str,
+        Meta(
+            description="the inbox's Redis, not the cache's: one that appends to a file and evicts "
+            "nothing; URLs as CLASSIFIER_REDIS_URL"
+        ),
+    ] = ""
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"],
         Meta(description="least severe level that is logged"),

@@ -18,6 +18,7 @@ from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin
 from classifier import __version__
 from classifier.api.answers import Answered
 from classifier.api.batch import FailedLine
+from classifier.api.feedback import Corrected, Feedback
 from classifier.api.problems import MEDIA_TYPE, Problem
 from classifier.records import Ticket
 
@@ -96,7 +97,8 @@ class _Page(OpenAPIRenderPlugin):
 def described(document: dict[str, Any]) -> dict[str, Any]:
     """The framework's document with the ticket doors' bodies, parameters, errors and keys added."""
     _, schemas = msgspec.json.schema_components(
-        [Ticket, Answered, Problem, FailedLine], ref_template="#/components/schemas/{name}"
+        [Ticket, Answered, Problem, FailedLine, Feedback, Corrected],
+        ref_template="#/components/schemas/{name}",
     )
     components = dict(document.get("components", {}))
     components["schemas"] = {**components.get("schemas", {}), **schemas}
@@ -109,6 +111,8 @@ def described(document: dict[str, Any]) -> dict[str, Any]:
     _complete(paths["/classify"], "application/json", one, _ref("Answered"))
     line = {"type": "string", "description": "one JSON object a line"}
     _complete(paths["/classify/batch"], "application/x-ndjson", {"schema": line}, line)
+    _complete_feedback(paths["/feedback"])
+    _complete_webhook(paths["/webhooks/{source}"])
     if "/console/state" in paths:
         _lock(paths["/console/state"], "get", "401")
     return {**document, "components": components, "paths": paths}
@@ -127,16 +131,45 @@ def _complete(
     _lock(item, "post", *_PROBLEMS)
 
 
+def _complete_feedback(item: dict[str, Any]) -> None:
+    correction = {"schema": _ref("Feedback"), "example": {"id": "T-1", "label": "billing"}}
+    answer = {"application/json": {"schema": _ref("Corrected")}}
+    item["post"] = {
+        **item["post"],
+        "requestBody": {"required": True, "content": {"application/json": correction}},
+        "responses": {"200": {"description": "Written down", "content": answer}},
+    }
+    _lock(item, "post", "400", "401", "404", "413", "415", "422", "503")
+
+
+def _complete_webhook(item: dict[str, Any]) -> None:
+    """What it reads and answers is the vendor's, except for refusals."""
+    item.pop("head", None)  # only answers what vendors probe an address with
+    event = {"schema": {"type": "string", "description": "as the vendor sends it"}}
+    item["post"] = {
+        **item["post"],
+        "requestBody": {"required": True, "content": {"application/json": event}},
+        "responses": {
+            "200": {"description": "The event is stored", "content": {"text/plain": {}}},
+            **_problems("400", "401", "404", "413"),
+            "503": {"description": "Send it again later", "content": {"text/plain": {}}},
+        },
+    }
+
+
 def _lock(item: dict[str, Any], method: str, *statuses: str) -> None:
     """The operation wants a key where the config says so, and can fail in these ways."""
-    content = {MEDIA_TYPE: {"schema": _ref("Problem")}}
-    problems = {s: {"description": _PROBLEMS[s], "content": content} for s in statuses}
     operation = item[method]
     item[method] = {
         **operation,
-        "responses": {**operation["responses"], **problems},
+        "responses": {**operation["responses"], **_problems(*statuses)},
         "security": [{"bearer": []}, {}],
     }
+
+
+def _problems(*statuses: str) -> dict[str, Any]:
+    content = {MEDIA_TYPE: {"schema": _ref("Problem")}}
+    return {status: {"description": _PROBLEMS[status], "content": content} for status in statuses}
 
 
 def _ref(name: str) -> dict[str, str]:

@@ -8,15 +8,19 @@ from typing import Any
 
 from litestar import HttpMethod, Request, Response, route
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
 
 from classifier.api.body import read_all
+from classifier.errors import NotFound
 from classifier.helpdesks.port import Delivery
 from classifier.loop.intake import Intake
 
 _READ_S = 5.0  # less than the shortest time a vendor is known to wait
 
 
-def webhook_doors(intake: Intake, max_body_bytes: Callable[[], int]) -> list[HTTPRouteHandler]:
+def webhook_doors(
+    intake: Intake | None, max_body_bytes: Callable[[], int]
+) -> list[HTTPRouteHandler]:
     """Vendors probe with HEAD, and some sign GET-like set-up requests: all reach the same reader."""
 
     @route(
@@ -28,7 +32,9 @@ def webhook_doors(intake: Intake, max_body_bytes: Callable[[], int]) -> list[HTT
         tags=["helpdesks"],
         request_max_body_size=None,
     )
-    async def webhook(request: Request[Any, Any, Any], source: str) -> Response[bytes]:
+    async def webhook(request: Request[Any, Any, Any], source: FromPath[str]) -> Response[bytes]:
+        if intake is None:
+            raise NotFound("there are no helpdesks in the config")
         body = await read_all(request, max_body_bytes(), _READ_S)
         delivery = Delivery(request.method, str(request.url), _headers(request), body, time.time())
         answer = await intake.take(source, delivery)

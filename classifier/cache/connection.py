@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, Protocol
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -23,7 +23,7 @@ from redis.asyncio.sentinel import (
 )
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisClusterException, RedisError
+from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
 from classifier.config.schema import Cache as CacheConfig
 from classifier.errors import ConfigError
@@ -53,10 +53,14 @@ class Client(Protocol):
         """One Lua script over keys that live in one place: atomic, one round trip."""
         ...
 
+    async def setting(self, name: str) -> str | None:
+        """What the server is set to; None where it does not tell, as managed ones do."""
+        ...
+
     async def aclose(self) -> None: ...
 
 
-def connect(url: str, config: CacheConfig) -> Client:
+def connect(url: str, config: CacheConfig, variable: str = "CLASSIFIER_REDIS_URL") -> Client:
     """Opens nothing yet. Raises ConfigError for a URL that is none, without repeating its text."""
     kinds: dict[str, Callable[[SplitResult, CacheConfig], Client]] = {
         "": _plain,
@@ -69,7 +73,7 @@ def connect(url: str, config: CacheConfig) -> Client:
         return kinds[topology](parts._replace(scheme=scheme), config)
     except (KeyError, TypeError, ValueError, RedisError) as error:
         raise ConfigError(
-            "CLASSIFIER_REDIS_URL is not a Redis URL: write redis://HOST:PORT/0, unix://PATH, "
+            f"{variable} is not a Redis URL: write redis://HOST:PORT/0, unix://PATH, "
             "redis+sentinel://HOST:PORT,HOST:PORT/NAME/0 or redis+cluster://HOST:PORT,HOST:PORT; "
             "rediss… for TLS"
         ) from error
@@ -106,6 +110,9 @@ class _Server:
 
     async def run(self, script: str, keys: Sequence[str], arguments: Sequence[bytes | str]) -> Any:
         return await _run(self._redis, script, keys, arguments)
+
+    async def setting(self, name: str) -> str | None:
+        return await _told(name, self._redis.config_get(name))
 
     async def aclose(self) -> None:
         with contextlib.suppress(RedisError, OSError):
@@ -155,6 +162,12 @@ class _Cluster:
             async with self._turns:
                 return await _run(self._redis, script, keys, arguments)
 
+    async def setting(self, name: str) -> str | None:
+        with _as_redis_error():
+            async with self._turns:
+                primary = self._redis.get_default_node()
+                return await _told(name, self._redis.config_get(name, target_nodes=primary))
+
     async def aclose(self) -> None:
         with contextlib.suppress(RedisError, OSError):
             await self._redis.aclose()
@@ -168,6 +181,15 @@ async def _run(
 ) -> Any:
     # EVAL, not EVALSHA: a server that was restarted knows no script, and that would be a second trip.
     return await redis.execute_command("EVAL", script, len(keys), *keys, *arguments)
+
+
+async def _told(name: str, asked: Awaitable[Any]) -> str | None:
+    try:
+        found = await asked
+    except ResponseError:  # a managed server, or a user without the right to ask
+        return None
+    value = found.get(name, found.get(name.encode()))
+    return value.decode() if isinstance(value, bytes) else value
 
 
 @contextlib.contextmanager

@@ -12,6 +12,8 @@ from classifier.config.budget import Budget
 from classifier.config.edge import Connections
 from classifier.config.guards import Breaker, Hedge, Retry
 from classifier.config.helpdesks import Helpdesk
+from classifier.config.inbox import Inbox
+from classifier.config.ledger import Ledger
 from classifier.config.overload import Overload
 from classifier.config.section import Name, Seconds, Section, Share
 from classifier.taxonomy import Taxonomy
@@ -339,3 +341,5 @@ class Config(Section, frozen=True, kw_only=True):
     claims: Claims = field(default_factory=Claims)
     budget: Budget = field(default_factory=Budget)
     helpdesks: tuple[Helpdesk, ...] = ()
+    inbox: Inbox = field(default_factory=Inbox)
+    ledger: Ledger = field(default_factory=Ledger)

@@ -38,8 +38,8 @@ class Redis(Protocol):
     Calls raise RedisError or OSError; the queues limit how long they take.
     """
 
-    async def script(self, source: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
-        """The script's reply; strings as bytes."""
+    async def run(self, script: str, keys: Sequence[str], arguments: Sequence[bytes | str]) -> Any:
+        """The reply of one Lua script; strings as bytes."""
         ...
 
     async def setting(self, name: str) -> str | None:
@@ -161,10 +161,11 @@ class RedisQueues:
 
     async def _make_groups(self) -> None:
         lanes = [self._stream(queue, lane) for queue in QUEUES for lane in ("stream", "alone")]
-        await self._within(lambda: self._redis.script(scripts.OPEN, lanes, []))
+        await self._within(lambda: self._redis.run(scripts.OPEN, lanes, []))
 
     async def _call(self, script: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
-        return await self._within(lambda: self._redis.script(script, keys, arguments))
+        plain = [each if isinstance(each, bytes) else str(each) for each in arguments]
+        return await self._within(lambda: self._redis.run(script, keys, plain))
 
     async def _setting(self, name: str) -> str | None:
         return await self._within(lambda: self._redis.setting(name))

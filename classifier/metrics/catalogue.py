@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry
 from classifier.metrics.budget import BudgetMetrics
 from classifier.metrics.edge import EdgeMetrics
 from classifier.metrics.guards import GuardMetrics
+from classifier.metrics.helpdesks import HelpdeskMetrics
 from classifier.metrics.histogram import RATIO_BOUNDS
 from classifier.metrics.loop import LoopMetrics
 from classifier.metrics.maker import Described, Maker
@@ -29,6 +30,7 @@ class Catalogue:
         self._money(make)
         self._cache(make)
         self._state(make)
+        self.helpdesks = HelpdeskMetrics(make)
         self.loop = LoopMetrics(make)
         self.guards = GuardMetrics(make)
         self.edge = EdgeMetrics(make)

@@ -49,7 +49,7 @@ class HelpdeskMetrics:
             ("queue",),
         )
         self._ended = make.counter(
-            "classifier_queue_entries_total",
+            "classifier_queue_ended_total",
             "Entries that a worker let go of, by outcome; `dead_…` are dead letters.",
             ("queue", "outcome"),
         )

@@ -38,6 +38,7 @@ class Metrics:
         self._c = Catalogue(self._make)
         self.edge = self._c.edge
         self.overload = self._c.overload
+        self.helpdesks = self._c.helpdesks
         self._c.build_info.labels(__version__).set(1)
         self._budget = BudgetMetrics(self._make)
         self._daily: DailyBudget | None = None

@@ -52,9 +52,10 @@ async def test_document_lists_every_door(document: dict[str, Any]) -> None:
     assert doors == {
         ("/classify", "post"), ("/classify/batch", "post"), ("/healthz", "get"),
         ("/readyz", "get"), ("/metrics", "get"), ("/console/state", "get"),
+        ("/feedback", "post"), ("/webhooks/{source}", "post"),
     }  # fmt: skip
     with_key = {path for path, item in document["paths"].items() if "security" in str(item)}
-    assert with_key == {"/classify", "/classify/batch", "/console/state"}
+    assert with_key == {"/classify", "/classify/batch", "/console/state", "/feedback"}
 
 
 async def test_classify_is_described(document: dict[str, Any]) -> None:
@@ -179,7 +180,7 @@ async def test_schemathesis_finds_nothing(
     output, _ = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode == 0, output.decode()
     found = json.loads(report.read_text())
-    assert found["operations"]["tested"] == found["operations"]["total"] == 6
+    assert found["operations"]["tested"] == found["operations"]["total"] == 8
     assert 150 <= found["test_cases"]["generated"] <= 400
     assert len(models[0].calls) > 5
     assert await shared_house.metric("classifier_http_requests_total", status="5xx") < 60

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from classifier.cache.connection import Client, connect
 from classifier.inbox.queues import Away, Claimed, Entry, FollowUp, Limits, Queues
 from classifier.inbox.sqlite import SqliteQueues
 from classifier.inbox.streams import RedisQueues
+from tests.support.parts import cache_config
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import eventually
 
@@ -20,22 +22,9 @@ SHORT = Limits(lease_s=0.3, dedupe_s=60.0)
 KINDS = ("file", "redis")
 
 
-class _Redis:
-    """The plainest client there is."""
-
-    def __init__(self, url: str) -> None:
-        from redis.asyncio import Redis  # noqa: PLC0415
-
-        self._redis = Redis.from_url(url)
-
-    async def script(self, source: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
-        return await self._redis.eval(source, len(keys), *keys, *arguments)
-
-    async def setting(self, name: str) -> str | None:
-        return (await self._redis.config_get(name)).get(name)
-
-    async def aclose(self) -> None:
-        await self._redis.aclose()
+def _redis(url: str) -> Client:
+    """The client that the service uses."""
+    return connect(url, cache_config(redis_timeout_s=1.0, redis_connections=4))
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +47,7 @@ async def opened(
     if kind == "file":
         queues = SqliteQueues(folder / "queues.sqlite", limits)
     else:
-        queues = RedisQueues(_Redis(redis.url), limits, name=folder.name)
+        queues = RedisQueues(_redis(redis.url), limits, name=folder.name)
     await queues.open()
     try:
         yield queues
@@ -315,7 +304,7 @@ async def test_redis_that_keeps_nothing_is_found_out(tmp_path: Path) -> None:
     ):
         server = RedisServer(tmp_path, *arguments)
         server.start()
-        held = RedisQueues(_Redis(server.url), SHORT)
+        held = RedisQueues(_redis(server.url), SHORT)
         try:
             assert await held.open() == expected
         finally:
@@ -327,7 +316,7 @@ async def test_redis_that_hangs_or_dies_is_away_and_comes_back(tmp_path: Path) -
     """A put never returns without having stored; after a restart the same calls work again."""
     server = RedisServer(tmp_path, "--appendonly", "yes", "--appendfsync", "always")
     server.start()
-    held = RedisQueues(_Redis(server.url), SHORT, timeout_s=0.2)
+    held = RedisQueues(_redis(server.url), SHORT, timeout_s=0.2)
     try:
         await held.open()
         await held.put("inbox", [entry("kept")])

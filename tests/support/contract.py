@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import Any
 
@@ -34,7 +35,7 @@ class Contract:
 
     def check(self, method: str, path: str, status: int, body: bytes) -> None:
         """One JSON answer; an unknown route or method is a problem too."""
-        operations = self.document["paths"].get(path.rstrip("/"), {})
+        operations = self._operations(path.rstrip("/"))
         operation = operations.get(method.lower())
         if operation is None:
             # 400: a method that HTTP's parser does not know never becomes a request
@@ -44,6 +45,14 @@ class Contract:
         assert str(status) in operation["responses"], f"{path} does not document {status}: {body!r}"
         ((_, content),) = operation["responses"][str(status)]["content"].items()
         self.conforms(content["schema"]["$ref"].rsplit("/", 1)[1], msgspec.json.decode(body))
+
+    def _operations(self, path: str) -> dict[str, Any]:
+        """What may be done at a path, its parameters filled in."""
+        for template, operations in self.document["paths"].items():
+            if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path):
+                found: dict[str, Any] = operations
+                return found
+        return {}
 
     def check_line(self, line: dict[str, Any]) -> None:
         """One line of a batch's answer."""
