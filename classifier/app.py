@@ -36,6 +36,7 @@ from classifier.cache.tiered import TieredCache
 from classifier.config.load import config_file, load
 from classifier.config.restart import waiting
 from classifier.edge.census import Census
+from classifier.errors import ConfigError
 from classifier.guards.judging import HOPELESS
 from classifier.guards.registry import Guards
 from classifier.health import Health
@@ -53,6 +54,8 @@ from classifier.settings import Settings
 
 class House:
     """Everything that is put together for one process: the service's, or a command's."""
+
+    is_worker = False
 
     def __init__(self, settings: Settings, environ: Mapping[str, str]) -> None:
         """Raises ConfigError for whatever would keep it from working."""
@@ -116,11 +119,9 @@ class House:
 
     @contextlib.asynccontextmanager
     async def live(self, _app: Litestar) -> AsyncIterator[None]:
-        """`open`, and the config reloads on SIGHUP and on change."""
+        """`open`, and the config reloads on SIGHUP and on change; `works` on the helpdesks' queues."""
         async with self.open():
-            await self.backoffice.open(
-                self.pipeline, works=self.assembly.config.inbox.workers == "serve"
-            )
+            await self.backoffice.open(self.pipeline, works=self.is_worker or self._serves_queues)
             self._start(self.reloader.watch())
             # Outside the main thread, and on Windows, there is no SIGHUP: the files are watched anyway.
             with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
@@ -129,6 +130,10 @@ class House:
                 logging.INFO, "service.ready", config=self.assembly.version, ready=self.health.ready
             )
             yield
+
+    @property
+    def _serves_queues(self) -> bool:
+        return self.assembly.config.inbox.workers == "serve"
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -239,6 +244,25 @@ def create_app(settings: Settings, environ: Mapping[str, str]) -> Litestar:
         exception_handlers=handlers(),
         before_send=[stamp(house.metrics.requested)],
         openapi_config=openapi_config(),
+        logging_config=None,
+        state=State({"census": house.census}),
+    )
+
+
+def create_worker(settings: Settings, environ: Mapping[str, str]) -> Litestar:
+    """Works on the helpdesks' queues; of the doors only the operators'. Raises ConfigError."""
+    house = House(settings, environ)
+    if house.backoffice.queues is None:
+        raise ConfigError(
+            "a worker needs the queues: set CLASSIFIER_INBOX_REDIS_URL (or CLASSIFIER_DATA_DIR)"
+        )
+    house.is_worker = True
+    return Litestar(
+        route_handlers=ops_doors(house.health, house.metrics, lambda: house.census.draining),
+        lifespan=[house.live],
+        exception_handlers=handlers(),
+        before_send=[stamp(house.metrics.requested)],
+        openapi_config=None,
         logging_config=None,
         state=State({"census": house.census}),
     )

@@ -13,6 +13,7 @@ from msgspec import structs
 
 from classifier.assembly import Assembly
 from classifier.cache.connection import connect
+from classifier.config.schema import Config
 from classifier.errors import ConfigError
 from classifier.helpdesks.desk import Desk
 from classifier.inbox.queues import Away, Queues
@@ -46,7 +47,7 @@ class Backoffice:
         self._desks: Mapping[str, Desk] = assembly.helpdesks
         self._metrics = metrics
         self.ledger = _ledger(settings, assembly, metrics)
-        self.queues = _queues(settings, assembly)
+        self.queues = queues_of(settings, assembly.config)
         if self.queues is None and self._desks:
             raise ConfigError(
                 "helpdesks need a place for events that must not be lost: set CLASSIFIER_DATA_DIR "
@@ -143,8 +144,9 @@ def _ledger(settings: Settings, assembly: Assembly, metrics: HelpdeskMetrics) ->
     return Ledger(Path(settings.data_dir) / "ledger.sqlite", assembly.config.ledger, metrics)
 
 
-def _queues(settings: Settings, assembly: Assembly) -> Queues | None:
-    config = assembly.config.inbox
+def queues_of(settings: Settings, config: Config) -> Queues | None:
+    """The queues where the settings say; None where they say nothing. Raises ConfigError."""
+    inbox = config.inbox
     if settings.inbox_redis_url:
         if settings.inbox_redis_url == settings.redis_url:
             raise ConfigError(
@@ -152,12 +154,12 @@ def _queues(settings: Settings, assembly: Assembly) -> Queues | None:
                 "makes room for itself evicts events; give the inbox a Redis of its own"
             )
         limits = structs.replace(
-            assembly.config.cache,
-            redis_timeout_s=min(1.0, config.redis_timeout_s),
+            config.cache,
+            redis_timeout_s=min(1.0, inbox.redis_timeout_s),
             redis_connections=_CONNECTIONS,
         )
         client = connect(settings.inbox_redis_url, limits, "CLASSIFIER_INBOX_REDIS_URL")
-        return RedisQueues(client, limits_of(config), timeout_s=config.redis_timeout_s)
+        return RedisQueues(client, limits_of(inbox), timeout_s=inbox.redis_timeout_s)
     if settings.data_dir:
-        return SqliteQueues(Path(settings.data_dir) / "queues.sqlite", limits_of(config))
+        return SqliteQueues(Path(settings.data_dir) / "queues.sqlite", limits_of(inbox))
     return None

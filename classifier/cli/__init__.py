@@ -1,13 +1,29 @@
 """The commands, one file each: `add_arguments` describes it, `run` does it."""
 
-from classifier.cli import check, classify, demo, prompt, reference, serve, simulate
+from classifier.cli import (
+    check,
+    classify,
+    connect,
+    demo,
+    inbox,
+    ledger,
+    prompt,
+    reference,
+    serve,
+    simulate,
+    worker,
+)
 
 COMMANDS = {
     "serve": serve,
+    "worker": worker,
     "demo": demo,
     "classify": classify,
     "prompt": prompt,
     "check": check,
+    "connect": connect,
+    "inbox": inbox,
+    "ledger": ledger,
     "simulate": simulate,
     "reference": reference,
 }

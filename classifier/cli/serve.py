@@ -8,12 +8,18 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from classifier import logs
 from classifier.cli.listening import bind, url
 from classifier.cli.options import add_config, settings_from
 from classifier.cli.signals import end_well_on_sigterm
+
+if TYPE_CHECKING:
+    from classifier.settings import Settings
+
+    Create = Callable[[Settings, Mapping[str, str]], Any]  # an ASGI application of ours
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,11 +30,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, environ: Mapping[str, str]) -> int:
     from classifier.app import create_app
+
+    return listen(options, environ, create_app)
+
+
+def listen(options: argparse.Namespace, environ: Mapping[str, str], create: Create) -> int:
+    """Serves what `create` builds until a signal ends it."""
     from classifier.edge.server import Server, config_for
 
     settings = settings_from(options, environ)
     logs.set_up(settings.log_level)
-    app = create_app(settings, environ)
+    app = create(settings, environ)
     census = app.state.census
     listener = bind(settings.host, settings.port)
     logs.event(logging.INFO, "service.starting", url=url(listener))

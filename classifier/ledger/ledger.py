@@ -14,8 +14,6 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Protocol
 
-from msgspec import structs
-
 from classifier.config.ledger import Ledger as LedgerConfig
 from classifier.database import Database, T, Work
 from classifier.ledger import lines
@@ -78,12 +76,16 @@ class Ledger:
         self._waiting: asyncio.Queue[Row] = asyncio.Queue(config.waiting)
         self._tasks: list[asyncio.Task[None]] = []
 
-    async def open(self) -> None:
-        """Raises LedgerAway."""
+    async def open_to_read(self) -> None:
+        """Raises LedgerAway. Starts nothing that writes or prunes."""
         try:
             await self._database.open()
         except (sqlite3.Error, OSError) as error:
             raise LedgerAway(type(error).__name__) from error
+
+    async def open(self) -> None:
+        """Raises LedgerAway."""
+        await self.open_to_read()
         self._tasks = [
             asyncio.create_task(self._write_queued()),
             asyncio.create_task(self._prune_now_and_then()),
@@ -115,7 +117,9 @@ class Ledger:
                 id=ticket_id,
                 label=label,
                 by=by,
-                predicted=_without_text(predicted) if isinstance(predicted, Classified) else None,
+                predicted=lines.without_text(predicted)
+                if isinstance(predicted, Classified)
+                else None,
             )
             row = (at_s, "correction", account, ticket_id, lines.encode(correction))
             connection.execute(_INSERT, row)
@@ -202,7 +206,3 @@ class Ledger:
             return await self._database.run(work)
         except sqlite3.Error as error:
             raise LedgerAway(type(error).__name__) from error
-
-
-def _without_text(line: Classified) -> Classified:
-    return structs.replace(line, subject=None, body=None)

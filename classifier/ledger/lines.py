@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from classifier.money import usd
 from classifier.records import Classification, Ticket
@@ -69,6 +69,17 @@ def classified(
         subject=ticket.subject if with_text else None,
         body=ticket.body if with_text else None,
     )
+
+
+def with_prediction(correction: Correction, predicted: Classified | None) -> Correction:
+    """The correction with what was predicted, where it did not know that yet; without its text."""
+    if predicted is None or correction.predicted is not None:
+        return correction
+    return structs.replace(correction, predicted=without_text(predicted))
+
+
+def without_text(line: Classified) -> Classified:
+    return structs.replace(line, subject=None, body=None)
 
 
 def rfc3339(at_s: float) -> str:

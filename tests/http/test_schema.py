@@ -181,6 +181,6 @@ async def test_schemathesis_finds_nothing(
     assert process.returncode == 0, output.decode()
     found = json.loads(report.read_text())
     assert found["operations"]["tested"] == found["operations"]["total"] == 8
-    assert 150 <= found["test_cases"]["generated"] <= 400
+    assert 150 <= found["test_cases"]["generated"] <= 600
     assert len(models[0].calls) > 5
     assert await shared_house.metric("classifier_http_requests_total", status="5xx") < 60
