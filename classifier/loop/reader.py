@@ -10,8 +10,6 @@ from msgspec import structs
 from classifier.config.inbox import Inbox as InboxConfig
 from classifier.errors import CallerError, ServiceError
 from classifier.helpdesks.desk import Desk
-from classifier.helpdesks.echo import correction
-from classifier.helpdesks.effects import effect, marker
 from classifier.helpdesks.port import Event, HelpdeskFailed
 from classifier.inbox.queues import Claimed, Entry, FollowUp, Queues
 from classifier.ledger import LedgerAway
@@ -101,9 +99,7 @@ class Reader:
             return Bury("refused")
         answer = classification.answer
         await self._memory.predicted(event.account, event.ticket_id, answer.label)
-        wanted = effect(
-            desk.rules.actions, answer.label, answer.confidence, marker(event.account, event.key)
-        )
+        wanted = desk.effect(answer.label, answer.confidence, event.key)
         if wanted is None:
             return Done("classified")
         message = WriteBack(event.account, event.ticket_id, wanted, claimed.accepted_at)
@@ -113,10 +109,10 @@ class Reader:
     async def _changed(self, event: Event, desk: Desk) -> Verdict:
         writes = await self._memory.writes(event.account, event.ticket_id)
         for ours in (writes.pending, writes.written):
-            if ours is not None and correction(event, ours, desk.rules) is None:
+            if ours is not None and desk.correction(event, ours) is None:
                 self._observer.correction(event.account, "echo")
                 return Done("echo")
-        found = correction(event, writes.written, desk.rules)
+        found = desk.correction(event, writes.written)
         if found is None:
             return Done("unrelated")
         if found.to_label is None:
