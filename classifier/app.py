@@ -40,8 +40,8 @@ from classifier.errors import ConfigError
 from classifier.guards.judging import HOPELESS
 from classifier.guards.registry import Guards
 from classifier.health import Health
-from classifier.keys import LiveKeys
 from classifier.helpdesks.accounts import open_helpdesks
+from classifier.keys import LiveKeys
 from classifier.logs import event
 from classifier.metrics import Metrics, loop
 from classifier.paths.pool import EndpointPool
