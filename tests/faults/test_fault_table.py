@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from itertools import islice
 
 import pytest
 import pytest_asyncio
 
+from tests.soak.cancel import hang_ups
 from tests.soak.faults import FAULTS, Fault
 from tests.soak.house import ROOT, House, Pace, standing
+from tests.soak.rounds import series
 from tests.soak.table import measured
 from tests.support.checker import Books
 
@@ -45,3 +48,29 @@ def test_page_has_every_fault() -> None:
     assert named - {("fault", "how it is planted")} == {
         (f.name, f.planted) for f in FAULTS.values()
     }
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_two_faults_at_once(stands: Standing) -> None:
+    """What the long series does: a fault of the models' and one of Redis' together, and all is well after."""
+    fault, stands.house.pace = next(one for one in series(1) if " + " in one[0].name)
+    row, stands.books = await measured(stands.house, fault, stands.books)
+    assert row.errors == (), row
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_clients_that_hang_up(stands: Standing) -> None:
+    """Whoever stays gets the own answer; for those who left, money is booked and nothing remains."""
+    found = await hang_ups(stands.house, 150, seed=1, say=lambda _line: None)
+    stands.books = await stands.house.books()
+    assert found.errors == ()
+    assert (found.cancelled, found.answered) == (150, 15)
+
+
+def test_series_comes_again() -> None:
+    """The same seed is the same series of faults and loads; another one is another."""
+    first, again, other = (
+        [(fault.name, pace) for fault, pace in islice(series(seed), 60)] for seed in (1, 1, 2)
+    )
+    assert first == again
+    assert first != other

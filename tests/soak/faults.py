@@ -18,6 +18,7 @@ from tests.support.waiting import eventually
 Act = Callable[[House], Awaitable[None]]
 SHORT, ANY = "ft:base:org::1", "*"
 HOUR_S = 3_600.0
+_SAYS_WHEN = ("rate_limited", "loading")
 _CLIENTS = 40
 FROM_LONG = frozenset({"200 long"})
 AS_EVER = frozenset({"200 short"})
@@ -129,6 +130,8 @@ def _served(
 ) -> Fault:
     async def begin(house: House) -> None:
         more = {"delay_s": 2 * house.pace.long_timeout_s} if fault.startswith("slow") else {}
+        if fault in _SAYS_WHEN and house.pace.retry_after_s is not None:
+            more["retry_after_s"] = house.pace.retry_after_s
         await house.models.plant(fault, model, **more)
 
     async def end(house: House) -> None:
@@ -316,8 +319,8 @@ _SERVICE = [
         _exhaust_descriptors, _give_descriptors, AS_EVER | FROM_LONG | NOBODY, burst=_CLIENTS,
     ),
     Fault(
-        "burst on cold pools", "service", "all connections are cut, then 50 tickets come at once",
-        _cool, _nothing, AS_EVER | FROM_LONG, burst=50, deadline_s=2.0,
+        "burst on cold pools", "service", "all connections are cut, then 20 tickets come at once",
+        _cool, _nothing, AS_EVER | FROM_LONG, burst=20, deadline_s=2.0,
     ),
     Fault(
         "log disk full", "service", "RLIMIT_FSIZE at the log's size: every write fails",

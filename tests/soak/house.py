@@ -36,6 +36,8 @@ MODELS = {
     "ft:base:tls::1": "tls",
     "ft:base:dns::1": "dns",
 }
+_CALLS = "classifier_attempts_total"
+_QUIET_WITHIN_S = 10.0
 # What a reload replaced is closed when the longest deadline has passed.
 _TAKES_ITS_TIME = "EndpointPool.close_retired"
 HERE, NOWHERE = "localhost", "model.invalid"  # RFC 6761: no server has this name
@@ -79,6 +81,12 @@ fallback = ["long"]
 memory_entries = 0
 breaker_probe_s = {probe_s}
 """
+_BREAKER = """
+[paths.{path}.breaker]
+open_s = {pace.open_s}
+max_open_s = {pace.max_open_s}
+hopeless_s = {pace.hopeless_s}
+"""
 _SIMULATOR = """
 [[models]]
 match = "ft:*"
@@ -105,6 +113,10 @@ class Pace(NamedTuple):
     long_timeout_s: float = 0.8
     deadline_s: float = 1.5
     cache_probe_s: float = 0.1
+    open_s: float = 0.05
+    max_open_s: float = 0.1
+    hopeless_s: float = 0.1
+    retry_after_s: float | None = 0.1  # of a 429; None: what the simulator takes for usual
     tickets: int = 4
     at_once: int = 4
 
@@ -244,7 +256,7 @@ class House:
     def __init__(self, folder: Path, pace: Pace, config: Path, tls: Encrypted) -> None:
         self.folder, self.pace, self.config, self.tls = folder, pace, config, tls
         self.told: list[Told] = []
-        self.lag_s = 0.0
+        self.idle: Counter[str] = Counter()
         self._tickets = 0
         self._order = 0
         self.clock_offset_s = 0.0
@@ -302,22 +314,31 @@ class House:
         return float((await self.look())["lag_s"]) + self.lag.take_s()
 
     async def books(self) -> Books:
-        """Waits until nothing is under way, then asks everybody."""
-        tasks: Counter[str] = Counter()
+        """Asks everybody, at a moment at which nothing is under way; what never ends is in it."""
+        while True:
+            tasks = await self._quiet()
+            page = await self._metrics()
+            charged = await self.models.charged()
+            again = await self._metrics()
+            # a probe may have begun in between
+            if again.total(_CALLS) == page.total(_CALLS) and await self._quiet() == tasks:
+                return Books(
+                    charged, again, tasks, self.service.descriptors(), self.service.resident_bytes()
+                )
 
-        async def quiet() -> bool:
-            tasks.clear()
-            tasks.update((await self.look())["tasks"])
+    async def _quiet(self) -> Counter[str]:
+        """The tasks, when there are none but those of an idle service, or still are after a while."""
+        deadline = perf_counter() + _QUIET_WITHIN_S
+        while True:
+            tasks = Counter((await self.look())["tasks"])
             del tasks[_TAKES_ITS_TIME]
-            # requests, and the runs that outlive their callers
-            return not tasks["RequestResponseCycle.run_asgi"] and not tasks["_awaited"]
+            self.idle = self.idle or tasks
+            if not tasks - self.idle or perf_counter() > deadline:
+                return tasks
+            await asyncio.sleep(0.01)
 
-        await eventually(quiet, within_s=15)
-        page = (await self.client.get("/metrics")).text
-        return Books(
-            await self.models.charged(), Metrics(page), tasks,
-            self.service.descriptors(), self.service.resident_bytes(),
-        )  # fmt: skip
+    async def _metrics(self) -> Metrics:
+        return Metrics((await self.client.get("/metrics")).text)
 
     def point_dns_at(self, host: str) -> None:
         """An edited config, live at once."""
@@ -359,7 +380,7 @@ async def standing(folder: Path, pace: Pace) -> AsyncIterator[House]:
             folder, f"http://127.0.0.1:{to_short.port}/v1", f"http://127.0.0.1:{to_long.port}/v1",
             _MORE.format(
                 tls_port=to_tls.port, host=HERE, dns_port=models.port, probe_s=pace.cache_probe_s
-            ),
+            ) + "".join(_BREAKER.format(path=path, pace=pace) for path in MODELS.values()),
         )  # fmt: skip
         _set_pace(config, pace)
         house = House(folder, pace, config, tls)
@@ -423,3 +444,4 @@ async def _warm(house: House) -> None:
     await house.client.post("/classify?path=long", json={"body": "charged twice"})
     house.told.clear()
     await house.lags_s()
+    await asyncio.sleep(0.2)  # so that what is there now is what is always there

@@ -12,6 +12,7 @@ from string import Template
 
 from tests.soak.house import ROOT, Pace
 from tests.soak.table import Row, duration, rendered
+from tests.soak.year import Day
 from tests.support.redis_server import server_binary
 
 _PAGE = ROOT / "docs" / "faults.md"
@@ -29,6 +30,21 @@ def say_row(row: Row, number: int, total: int) -> None:
     )
     for error in row.errors[:10]:
         print(f"          {error}", flush=True)
+
+
+def say_day(number: int, day: Day) -> None:
+    """One line, and the first of what did not hold."""
+    asked = sum(day.attempts.values())
+    retried = sum(n for (_, reason), n in day.attempts.items() if reason == "retry")
+    hedged = sum(n for (_, reason), n in day.attempts.items() if reason == "hedge")
+    print(
+        f"{'FAIL' if day.errors else 'ok  '} day {number:>3}  {day.tickets:,} tickets, {asked:,} calls, "
+        f"{retried} retries, {hedged} hedges, {day.episodes} episodes, opened {day.opened} times, "
+        f"{day.digest}",
+        flush=True,
+    )
+    for error in day.errors[:10]:
+        print(f"      {error}", flush=True)
 
 
 def verdict(rows: Sequence[Row], again: str) -> bool:
