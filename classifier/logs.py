@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TextIO
 
 import msgspec
 
@@ -63,9 +63,29 @@ class JSONLines(logging.Formatter):
         return _encode(line).decode()
 
 
+class Lines(logging.StreamHandler[TextIO]):
+    """A line that cannot be written is lost (a full disk, a closed pipe), and nothing else with it.
+
+    The library's own handler would write a traceback with the record's arguments instead, and glue
+    the next line to what is there of the lost one.
+    """
+
+    _is_torn = False
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = super().format(record)
+        if self._is_torn:
+            self._is_torn = False
+            return f"\n{line}"
+        return line
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 -- the library's name
+        self._is_torn = True
+
+
 def set_up(level: str) -> None:
     """Our events and the server's through one formatter; libraries' chatter stays off."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = Lines(sys.stderr)
     handler.setFormatter(JSONLines())
     root = logging.getLogger()
     root.handlers[:] = [handler]

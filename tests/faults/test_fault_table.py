@@ -67,6 +67,14 @@ async def test_clients_that_hang_up(stands: Standing) -> None:
     assert (found.cancelled, found.answered) == (150, 15)
 
 
+@pytest.mark.asyncio(loop_scope="module")
+async def test_log_lines_stay_apart(stands: Standing) -> None:
+    """After a full disk a torn line may stand in the log, but never one in front of another."""
+    lines = stands.house.service.log.read_bytes().splitlines()
+    assert len(lines) > 100
+    assert max(line.count(b'"event":') for line in lines) == 1
+
+
 def test_series_comes_again() -> None:
     """The same seed is the same series of faults and loads; another one is another."""
     first, again, other = (
