@@ -79,7 +79,7 @@ class Lines(logging.StreamHandler[TextIO]):
             return f"\n{line}"
         return line
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 -- the library's name
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802, ARG002 -- the library's
         self._is_torn = True
 
 

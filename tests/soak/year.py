@@ -15,6 +15,7 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
+from classifier.admission.admission import Admission
 from classifier.assembly import Assembly
 from classifier.cache.memory import MemoryCache
 from classifier.config.load import load
@@ -27,6 +28,7 @@ from tests.soak.tally import Tally
 from tests.soak.vendor import LABELS, Vendor, label_of
 from tests.soak.weather import DAY_S, HOPELESS, Episode, Sky, day
 from tests.support.house import edited, write_config
+from tests.support.parts import Gatekeeper
 from tests.support.virtual_time import clock, run
 
 TICKETS_PER_DAY = 50_000
@@ -127,7 +129,9 @@ class _Life:
         guards = Guards(self._tally, now, chance)
         assembly = Assembly(load(self._config, {}), self._open, guards.guard, now=now)
         cache = MemoryCache(1_000, now)
-        return Pipeline(assembly, cache, b"sixteen bytes and", self._tally, now, chance)
+        self._admission = Admission(assembly.config.overload, Gatekeeper(), now)
+        secret = b"sixteen bytes and"
+        return Pipeline(assembly, cache, secret, self._tally, self._admission, chance)
 
     def _open(self, name: str, _config: EndpointConfig) -> Vendor:
         random = Random(f"{self._seed}:{name}")
@@ -232,8 +236,10 @@ class _Life:
             say(f"{self._unexplained} tickets were refused although both vendors were well")
         if left := asyncio.all_tasks() - {asyncio.current_task()}:
             say(f"left behind: {sorted(str(task.get_coro()) for task in left)[:5]}")
-        if self._pipeline.in_flight:
-            say(f"{self._pipeline.in_flight} tickets still count as in flight")
+        if self._pipeline.in_flight or self._admission.gate.in_use:
+            say(
+                f"{self._pipeline.in_flight} tickets and {self._admission.gate.in_use} slots are left"
+            )
         self._digest.update(repr(sorted(self._tally.calls.items())).encode())
 
 
