@@ -15,4 +15,3 @@ async def test_attempts_cut_short() -> None:
     assert found.errors == ()
     assert found.cancelled > 100
     assert found.answered > 20
-

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 from classifier.paths.path import Path as ModelPath
 from tests.soak.house import House
-from tests.support.checker import answer_errors, leaks, money_errors
 from tests.support.cancelling import CONNECTIONS, storm
+from tests.support.checker import answer_errors, leaks, money_errors
 from tests.support.parts import endpoint, path
 from tests.support.raw import connected, request
 from tests.support.redis_server import RedisServer

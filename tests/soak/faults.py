@@ -22,6 +22,7 @@ _SAYS_WHEN = ("rate_limited", "loading")
 _CLIENTS = 40
 FROM_LONG = frozenset({"200 long"})
 AS_EVER = frozenset({"200 short"})
+SHED = frozenset({"429 overloaded"})
 NOBODY = frozenset({"503 no-path-answered", "504 out-of-time"})
 
 
@@ -317,11 +318,11 @@ _SERVICE = [
     Fault(
         "no descriptors left", "service",
         f"RLIMIT_NOFILE where it stands, then {_CLIENTS} tickets at once from clients that are connected",
-        _exhaust_descriptors, _give_descriptors, AS_EVER | FROM_LONG | NOBODY, burst=_CLIENTS,
+        _exhaust_descriptors, _give_descriptors, AS_EVER | FROM_LONG | NOBODY | SHED, burst=_CLIENTS,
     ),
     Fault(
         "burst on cold pools", "service", "all connections are cut, then 20 tickets come at once",
-        _cool, _nothing, AS_EVER | FROM_LONG, burst=20, deadline_s=2.0,
+        _cool, _nothing, AS_EVER | FROM_LONG | SHED, burst=20, deadline_s=2.0,
     ),
     Fault(
         "log disk full", "service", "RLIMIT_FSIZE at the log's size: every write fails",
