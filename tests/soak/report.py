@@ -67,7 +67,7 @@ def write(rows: Sequence[Row], pace: Pace) -> None:
         "python": platform.python_version(),
         "redis": _redis(),
         "lag_ms": f"{max(row.lag_s for row in rows) * 1e3:.0f}",
-        **{name: f"{value:g}" for name, value in pace._asdict().items()},
+        **{name: f"{value:g}" for name, value in pace._asdict().items() if value is not None},
     }
     page = Template(_TEMPLATE.read_text(encoding="utf-8"))
     _PAGE.write_text(page.substitute(conditions, tables=rendered(rows)), encoding="utf-8")
