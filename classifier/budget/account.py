@@ -99,8 +99,12 @@ class Account:
         return True
 
     def claim(self, slice_size: int) -> Claim:
-        """A slice when half of the last one is gone, and what waiting calls need."""
+        """A slice when half of the last one is gone, and what waiting calls need.
+
+        What is left beyond a slice goes back: a call that set much aside came to little.
+        """
         self.granted = self.booked  # an overrun is spent, whoever granted it
+        self.granted -= max(0, self.left - max(slice_size, self.waiting))
         need = max(0, self.waiting - self.left)
         refill = slice_size - self.left if self.is_low(slice_size) else 0
         return Claim(self.granted, self.spent, self.cap, need, max(need, refill))

@@ -189,6 +189,15 @@ async def test_crash_strands_one_slice_at_most(redis_server: RedisServer) -> Non
         assert living.spent >= CAP - 1_000 - stranded - 2 * (CAP // 1_000)
 
 
+async def test_lease_shrinks_to_a_slice(redis_server: RedisServer) -> None:
+    """A call that set half of the day aside and came to little leaves one slice in the lease, not half."""
+    async with processes(redis_server, 1) as (process,):
+        assert await process.reserve(CAP // 2)
+        process.settle(1_000)
+        await process.budget.report()
+        assert booked(redis_server) <= 1_000 + CAP // 100
+
+
 async def test_lost_redis_is_told_again(redis_server: RedisServer) -> None:
     """A Redis that comes back empty learns from the living what they have spent: nothing is spent twice."""
     async with processes(redis_server, 2) as cast:
