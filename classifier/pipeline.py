@@ -234,7 +234,9 @@ class Pipeline:
         if cache is None:
             return await self._run(case, None)
         looked_up = self._now()
-        found = await cache.claim(case.key, case.patience_s(looked_up))
+        # Who will be refused looks an answer up, but promises none to other processes.
+        hopeless = self.admission.would_refuse(case.wish.door)
+        found = await cache.claim(case.key, 0.0 if hopeless else case.patience_s(looked_up))
         cache_s = self._now() - looked_up
         answer = case.assembly.vetted(found.answer)
         if answer is not None:

@@ -119,7 +119,9 @@ def _run(settings: Settings, planned: Plan, options: argparse.Namespace) -> int:
     if settings.target:
         return _send(settings, planned, faults.Nothing())
     print("load: starting simulator, Redis and service …", flush=True)
-    with house.opened(settings.out, with_redis=not options.no_redis) as running:
+    with house.opened(
+        settings.out, with_redis=not options.no_redis, models=planned.scenario.models
+    ) as running:
         always = faults.Rule(options.fault, options.fault_share) if options.fault else None
         return against(running, settings, planned, always)
 

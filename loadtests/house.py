@@ -21,6 +21,7 @@ from pathlib import Path
 from loadtests.settings import ROOT, SHIPPED_DATA, LoadError
 
 CONFIG = ROOT / "classifier" / "shipped" / "demo.toml"
+SCENARIOS = ROOT / "loadtests" / "scenarios"
 _START_S = 60.0
 _STOP_S = 10.0
 
@@ -88,14 +89,18 @@ class Redis:
 
 
 @contextlib.contextmanager
-def opened(folder: Path, *, with_redis: bool = True) -> Iterator[House]:
-    """The whole house; its logs are in `folder`. Everything has ended when the block ends."""
+def opened(folder: Path, *, with_redis: bool = True, models: str = "") -> Iterator[House]:
+    """The whole house; its logs are in `folder`. Everything has ended when the block ends.
+
+    `models`: a file in `loadtests/scenarios` with other simulated models than the shipped ones.
+    """
     with contextlib.ExitStack() as stack:
         redis = _redis(folder, stack) if with_redis else None
         simulator = f"http://127.0.0.1:{free_port()}"
         # settings of the caller's own service would change what is measured
         environ = {k: v for k, v in os.environ.items() if not k.startswith("CLASSIFIER_")}
-        arguments = ("simulate", "--port", simulator.rpartition(":")[2], "--config", str(CONFIG))
+        arguments = ["simulate", "--port", simulator.rpartition(":")[2], "--config", str(CONFIG)]
+        arguments += ["--models", str(SCENARIOS / models)] if models else []
         simulating = stack.enter_context(
             _process(folder, "simulator", (*arguments, *_lessons()), environ)
         )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 from loadtests.samples import Sample, percentiles
@@ -15,11 +15,17 @@ Kind = Literal["promise", "validity", "proof"]
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What a run, or a phase of it, left behind. `start_s` is where it begins."""
+    """What a run, or a phase of it, left behind. `start_s` is where it begins, and `end_s` ends.
+
+    The whole run knows its phases by name, and by how much the service's resident memory grew.
+    """
 
     samples: Sequence[Sample]
     lags_ms: Sequence[float] = ()
     start_s: float = 0.0
+    end_s: float = 0.0
+    phases: Mapping[str, Evidence] = field(default_factory=dict)
+    grown_mb: float | None = None
 
 
 Measure = Callable[[Evidence], float | None]
@@ -121,6 +127,38 @@ def honest(sample: Sample) -> bool:
 
 def anything(_: Sample) -> bool:
     return True
+
+
+def refused(sample: Sample) -> bool:
+    """Told to come back later: shed load."""
+    return sample.status == 429  # noqa: PLR2004
+
+
+def round_trip(percent: float, where: Where = answered) -> Measure:
+    """From the moment that it was sent, in milliseconds: without the generator's own lateness."""
+    return _percentile(percent, where, lambda sample: sample.round_trip_ms)
+
+
+def goodput(evidence: Evidence) -> float | None:
+    """Tickets of this phase that got a label, per second of it."""
+    span_s = evidence.end_s - evidence.start_s
+    good = sum(sample.tickets - sample.failed for sample in evidence.samples)
+    return good / span_s if span_s > 0 and evidence.samples else None
+
+
+def goodput_kept(under: str, best: str) -> Measure:
+    """Goodput of one phase in percent of another one's."""
+
+    def measure(evidence: Evidence) -> float | None:
+        kept, most = (goodput(evidence.phases[name]) for name in (under, best))
+        return 100 * kept / most if kept is not None and most else None
+
+    return measure
+
+
+def memory_growth(evidence: Evidence) -> float | None:
+    """Megabytes of resident memory that the service had more at the end than at the start."""
+    return evidence.grown_mb
 
 
 def recovery_s(evidence: Evidence) -> float | None:

@@ -40,6 +40,13 @@ class Run:
         """Whether the service's counters are this run's: one process, and nobody else's tickets."""
         return self.settings.conditions is not None and bool(self.before)
 
+    @property
+    def grown_mb(self) -> float | None:
+        """How much more resident memory the service has than before; None where it does not say."""
+        name = "process_resident_memory_bytes"
+        before, after = self.before.total(name), self.after.total(name)
+        return (after - before) / 2**20 if before and after else None
+
     def clock(self, at_s: float) -> str:
         """A moment of the run as the scenario's own time: of day, or minutes and seconds."""
         scenario = self.plan.scenario

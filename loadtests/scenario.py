@@ -55,6 +55,7 @@ class Scenario:
     phases: Sequence[Phase] = ()
     stands_for_s: float = 0.0
     total: float = 0.0
+    models: str = ""  # a file beside the scenarios: simulated models other than the shipped ones
     clock_from_s: float | None = None  # time of day at the start, for the charts
 
 

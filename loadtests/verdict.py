@@ -44,10 +44,19 @@ class Verdict:
 
 
 def judge(
-    plan: Plan, samples: Sequence[Sample], lags_ms: Sequence[float], cut: str = ""
+    plan: Plan,
+    samples: Sequence[Sample],
+    lags_ms: Sequence[float],
+    cut: str = "",
+    grown_mb: float | None = None,
 ) -> Verdict:
     """A run that was cut short, or whose generator was the bottleneck, gives no verdict."""
-    checks = [_check(plan, limit, samples, lags_ms) for limit in plan.limits]
+    phases = {phase.name: _part(plan, phase.name, samples) for phase in plan.scenario.phases}
+    whole = Evidence(samples=samples, lags_ms=lags_ms, phases=phases, grown_mb=grown_mb)
+    checks = [
+        Check(limit=limit, value=limit.measure(phases[limit.phase] if limit.phase else whole))
+        for limit in plan.limits
+    ]
     missing = [] if samples else ["no ticket was sent"]
     missing += [cut] if cut else []
     missing += [
@@ -63,12 +72,10 @@ def judge(
     return Verdict(code=NO_VERDICT if unknown else HOLDS, checks=checks, reasons=unknown)
 
 
-def _check(plan: Plan, limit: Limit, samples: Sequence[Sample], lags_ms: Sequence[float]) -> Check:
-    if not limit.phase:
-        return Check(limit=limit, value=limit.measure(Evidence(samples=samples, lags_ms=lags_ms)))
-    start_s, end_s = bounds(plan, limit.phase)
+def _part(plan: Plan, phase: str, samples: Sequence[Sample]) -> Evidence:
+    start_s, end_s = bounds(plan, phase)
     inside = [sample for sample in samples if start_s <= sample.at_s < end_s]
-    return Check(limit=limit, value=limit.measure(Evidence(samples=inside, start_s=start_s)))
+    return Evidence(samples=inside, start_s=start_s, end_s=end_s)
 
 
 def bounds(plan: Plan, phase: str) -> tuple[float, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from time import perf_counter
@@ -96,6 +97,13 @@ class Admission:
     def is_pressed(self) -> bool:
         """Whether no more than half of the slots are free: work that can be left out should be."""
         return self.gate.in_use * 2 > self.limit.value
+
+    def would_refuse(self, door: Door) -> bool:
+        """Whether a ticket of this door that needs a model now would get none."""
+        priority = _PRIORITIES.get(door, "webhook")
+        if self.gate.has_room(priority):
+            return False
+        return self.gate.objection(priority, math.inf) is not None
 
     def configure(self, config: Overload) -> None:
         """A config went live: new bounds for whoever comes next."""

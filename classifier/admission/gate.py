@@ -57,10 +57,14 @@ class Gate:
     def waiting(self, priority: Priority) -> int:
         return len(self._queues[priority])
 
-    def take(self, priority: Priority, now: float) -> bool:
-        """A free slot, unless somebody as urgent waits for it already."""
+    def has_room(self, priority: Priority) -> bool:
+        """Whether there is a free slot that nobody as urgent waits for already."""
         upto = PRIORITIES[: PRIORITIES.index(priority) + 1]
-        if self._free(priority) and not any(self._queues[one] for one in upto):
+        return self._free(priority) and not any(self._queues[one] for one in upto)
+
+    def take(self, priority: Priority, now: float) -> bool:
+        """A free slot, where there is room; otherwise the limit learns that somebody wanted one."""
+        if self.has_room(priority):
             self.held[priority] += 1
             return True
         self.limit.press(now)

@@ -60,7 +60,8 @@ class Calls:
         draft = question.answer(number, opinions, hit, fault)
         self._stats.served(question.model, self._dialect.endpoint, draft.usage)
         fresh_tokens = draft.usage.input_tokens - hit.read
-        took_s = model.latency.draw_s(fresh_tokens, draft.usage.output_tokens, now_s)
+        works_s = model.latency.draw_s(fresh_tokens, draft.usage.output_tokens, now_s)
+        took_s = model.capacity.took_s(works_s, now_s)
         return Answer(200, _encode(draft.body), took_s=took_s)
 
     def _hit(self, question: Question, model: Model, now_s: float) -> Hit:

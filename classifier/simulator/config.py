@@ -63,6 +63,14 @@ class SimulatedModel(Section, frozen=True, kw_only=True):
     abstain_below: Annotated[
         Share, Meta(description="best probability under which it answers the abstain label")
     ] = 0.1
+    max_concurrency: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="calls worked on at once; further ones wait in line, as a vLLM server's do "
+            "beyond `max_num_seqs`. 0: no limit",
+        ),
+    ] = 0
     cache_writes: Annotated[bool, Meta(description="reports `cache_write_tokens`")] = False
     listed: Annotated[tuple[str, ...], Meta(description="names shown by GET /v1/models")] = ()
     shutdown_date: Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")] | None = None

@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from random import Random
 from typing import Any
 
+from classifier.simulator.capacity import Capacity
 from classifier.simulator.config import Endpoint, SimulatedModel, SimulatorConfig, Skill
 from classifier.simulator.latency import LatencyModel
 from classifier.simulator.opinion import Opinion, Reader, decide
@@ -23,6 +24,7 @@ class Model:
     ) -> None:
         self.config = config
         self.latency = LatencyModel(config.latency, random)
+        self.capacity = Capacity(config.max_concurrency)
         self._reader = reader
         self._abstain = abstain
 
