@@ -128,6 +128,17 @@ async def test_values_of_agents_are_kept(case: Case, target: Target) -> None:
 
 
 @every_vendor
+async def test_what_is_not_ours_to_write_stays(case: Case) -> None:
+    """Other tags and other fields survive the calls that replace whole lists."""
+    async with opened(case) as (fake, desk):
+        tags = ["vip", "asked"] if "tag" in case.targets else []
+        ticket = fake.ticket(case.id, tags=tags, fields={case.fields[1]: "kept"})
+        assert (await desk.write(order_of(desk, case))).status == "written"
+        assert ticket.fields == {case.fields[0]: "billing", case.fields[1]: "kept"}
+        assert ticket.tags[: len(tags)] == tags
+
+
+@every_vendor
 async def test_our_own_earlier_label_gives_way_to_the_next(case: Case) -> None:
     """A new classification replaces what we wrote before, if nobody has touched it."""
     async with opened(case) as (fake, desk):
