@@ -21,6 +21,10 @@ REASONS: tuple[CutReason, ...] = get_args(CutReason)
 # A connection that has been answered is worth keeping; one that owes us a request is not: it counts
 # as waiting this many times longer.
 IDLE_PATIENCE = 15.0
+IDLE_GRACE_S = 2.0  # and until then it comes last: its client is between two requests
+ARRIVAL_GRACE_S = (
+    0.5  # likewise while its next request arrives: head and body are often two packets
+)
 
 
 class Watcher(Protocol):

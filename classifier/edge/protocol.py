@@ -13,7 +13,7 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from classifier.edge.census import IDLE_PATIENCE, Census, CutReason
+from classifier.edge.census import ARRIVAL_GRACE_S, IDLE_GRACE_S, IDLE_PATIENCE, Census, CutReason
 from classifier.edge.refusals import refusal
 from classifier.errors import (
     ClassifierError,
@@ -214,9 +214,11 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def waiting_s(self) -> float | None:
         if self._awaited_since is not None and not self.flow.read_paused:
-            return self.loop.time() - self._awaited_since
+            grace_s = ARRIVAL_GRACE_S if self._idle_since is not None else 0.0
+            return self.loop.time() - self._awaited_since - grace_s
         if self._is_quiet():
-            return (self.loop.time() - (self._idle_since or 0.0)) / IDLE_PATIENCE
+            idle_s = self.loop.time() - (self._idle_since or 0.0)
+            return (idle_s - IDLE_GRACE_S) / IDLE_PATIENCE
         return None
 
     def give_way(self) -> None:

@@ -52,10 +52,10 @@ class ServiceProcess:
 
 @asynccontextmanager
 async def serving(
-    config: Path, folder: Path, environ: dict[str, str] | None = None
+    config: Path, folder: Path, environ: dict[str, str] | None = None, port: int | None = None
 ) -> AsyncIterator[ServiceProcess]:
     """Starts the service and waits until it is alive; it is stopped at the end in any case."""
-    port = free_port()
+    port = port or free_port()
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("CLASSIFIER_")}
     variables = {
         **inherited, "CLASSIFIER_DRAIN_S": "0", **(environ or {}),
@@ -78,7 +78,7 @@ async def serving(
                 except httpx2.ConnectError:
                     return False
 
-            await eventually(alive, within_s=20)
+            await eventually(alive, within_s=60)
             yield service
     finally:
         process.kill()
