@@ -108,7 +108,7 @@ class Zendesk(Desk):
             return self._ignored(key, "foreign", id)
         topic = kind.removeprefix(_TYPE)
         if topic == "created":
-            return self._arrived(body, key, id, body.text("detail", "description"))
+            return self._arrived(body, _first(id), id, body.text("detail", "description"))
         if topic == "comment_added":
             return self._commented(body, key, id)
         changes = _changes(topic, body.at("event"), self.rules.actions.field)
@@ -145,11 +145,11 @@ class Zendesk(Desk):
     def _triggered(self, body: Body) -> Event:
         """A trigger's body, as `setup.body` makes it: only ids, so that no text can break it."""
         id, topic, actor = body.ticket_id("ticket_id"), body.text("event"), body.some("actor_id")
-        key, stamp = f"trigger:{topic}:{id}", body.text("updated_at")
+        stamp = body.text("updated_at")
         if not id or topic != "created":
-            return self._ignored(key, "unknown", id)
+            return self._ignored(f"trigger:{topic}:{id}", "unknown", id)
         return Event(
-            key=key, kind="arrived",
+            key=_first(id), kind="arrived",
             account=self.name, ticket_id=id, actor=actor, own=self._own(actor), stamp=stamp,
             happened_at_s=body.time_s("updated_at"),
         )  # fmt: skip
@@ -247,12 +247,12 @@ class Zendesk(Desk):
 
     async def fetch(self, ticket_id: str) -> Event:
         found = await self.api.call("GET", f"/api/v2/tickets/{ticket_id}")
-        return self._polled(found.body.at("ticket"), f"fetch:{ticket_id}")
+        return self._polled(found.body.at("ticket"))
 
-    def _polled(self, found: Body, key: str) -> Event:
+    def _polled(self, found: Body) -> Event:
         id = found.ticket_id("id")
         return Event(
-            key=key, kind="arrived", account=self.name, ticket_id=id,
+            key=_first(id), kind="arrived", account=self.name, ticket_id=id,
             ticket=ticket(
                 id=id, subject=found.text("subject"), body=found.text("description"),
                 channel=found.some("via", "channel"), tags=found.words("tags"),
@@ -267,12 +267,17 @@ class Zendesk(Desk):
         query = {"cursor": cursor} if cursor else {"start_time": start}
         found = await self.api.call("GET", "/api/v2/incremental/tickets/cursor.json", query=query)
         events = tuple(
-            self._polled(each, f"poll:{each.text('id')}")
+            self._polled(each)
             for each in found.body.items("tickets")
             if each.ticket_id("id") and each.text("status") not in _OVER
         )
         more = found.body.at("end_of_stream").value is False
         return Page(events, found.body.text("after_cursor") or cursor, more)
+
+
+def _first(id: str) -> str:
+    """The key of a ticket's arrival, which an event, a trigger and a poll may all tell."""
+    return f"ticket:{id}"
 
 
 def _changes(topic: str, event: Body, field: Any) -> tuple[Change, ...]:

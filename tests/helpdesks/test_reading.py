@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from classifier.helpdesks.port import HelpdeskFailed, Order
-from tests.helpdesks.cases import CASES, SENDERS, Case, effect_of, opened, order_of
+from classifier.helpdesks.port import Handshake, HelpdeskFailed, Order
+from tests.helpdesks.cases import CASES, NOW_S, SENDERS, Case, effect_of, opened, order_of
 from tests.support.helpdesk.store import FakeTicket
 
 every_vendor = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
@@ -37,6 +37,19 @@ async def test_a_ticket_that_is_gone_cannot_be_fetched(case: Case) -> None:
         with pytest.raises(HelpdeskFailed) as caught:
             await desk.fetch(case.prefix + case.id)
         assert caught.value.status == "gone"
+
+
+@pytest.mark.parametrize("case", POLLED.values(), ids=POLLED)
+async def test_a_poll_and_a_webhook_tell_the_same_arrival(case: Case) -> None:
+    """They share a key, and so a marker: a ticket that both find gets one note."""
+    async with opened(case) as (fake, desk):
+        sample = desk.sample("https://tc.example.com/x", NOW_S)
+        parsed = desk.parse(sample)
+        assert not isinstance(parsed, Handshake)
+        fake.ticket(parsed[0].ticket_id)
+        page = await desk.poll("" if case.vendor == "zendesk" else "1795000000")
+        keys = {event.key for event in page.events if event.ticket_id == parsed[0].ticket_id}
+        assert keys == {parsed[0].key}
 
 
 @pytest.mark.parametrize("case", POLLED.values(), ids=POLLED)
