@@ -20,11 +20,10 @@ from msgspec import Struct
 from classifier.errors import ConfigError
 from classifier.fingerprints import fingerprint
 from classifier.taxonomy import Taxonomy
-from classifier.text import VERSION, forgeries, head_and_tail
+from classifier.text import NO_TAG, VERSION, forgeries, head_and_tail, without_special_tokens
 
 DIVIDER = "=== ticket ==="
 _OPENED = re.compile(r"<([A-Za-z][A-Za-z0-9_-]*)>\s*$")
-_NO_TAG = "\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}"
 
 
 class Prompt(Struct, frozen=True):
@@ -42,9 +41,9 @@ class Prompt(Struct, frozen=True):
 
     def ticket_message(self, text: str, max_chars: int) -> str:
         """The per-ticket part; a longer ticket keeps its head and its tail."""
-        text = head_and_tail(text, max_chars)
+        text = without_special_tokens(head_and_tail(text, max_chars))
         if self.forged is not None:
-            text = self.forged.sub(_NO_TAG, text)
+            text = self.forged.sub(NO_TAG, text)
         return f"{self.before}{text}{self.after}"
 
 

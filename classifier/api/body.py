@@ -7,6 +7,7 @@ any content type; so bodies are read here.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
 from difflib import get_close_matches
 from typing import Any, TypeVar
@@ -19,6 +20,7 @@ from classifier.records import Ticket
 
 T = TypeVar("T")
 _MOST_DIGITS = 18
+_NAME = re.compile("[A-Za-z_]{1,24}")
 _FIELDS = [field.name for field in msgspec.structs.fields(Ticket)]
 _MIN_BODY_S = 1.0  # a ticket's own time budget may be shorter than its body's way here
 _decode = msgspec.json.Decoder(Ticket).decode
@@ -96,7 +98,10 @@ def _explain(message: str, fields: list[str]) -> str:
         name = unknown.split("`")[0][:64]
         near = get_close_matches(name, fields, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"fields: {', '.join(fields)}"
-        return f"unknown field {name!r}; {hint}"
+        # A customer's words can end up as a key by mistake: only what looks like a name is told back.
+        return (
+            f"unknown field {name!r}; {hint}" if _NAME.fullmatch(name) else f"unknown field; {hint}"
+        )
     fault, _, place = message.partition(" - at `$.")
     return f"{place.rstrip('`')}: {fault}" if place else fault
 

@@ -11,6 +11,7 @@ from classifier.cli import (
     reference,
     serve,
     simulate,
+    verify,
     worker,
 )
 
@@ -21,6 +22,7 @@ COMMANDS = {
     "classify": classify,
     "prompt": prompt,
     "check": check,
+    "verify": verify,
     "connect": connect,
     "inbox": inbox,
     "ledger": ledger,

@@ -56,7 +56,7 @@ class Calls:
     ) -> Answer:
         now_s = monotonic()
         hit = self._hit(question, model, now_s)
-        opinions = model.opinions(question.ticket, question.offers)
+        opinions = model.opinions(question)
         draft = question.answer(number, opinions, hit, fault)
         self._stats.served(question.model, self._dialect.endpoint, draft.usage)
         fresh_tokens = draft.usage.input_tokens - hit.read

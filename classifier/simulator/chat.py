@@ -89,8 +89,10 @@ class ChatQuestion:
         self._vocabulary = vocabulary
         *static, last = request.messages
         self.model = request.model
+        self.message = last.text
         self.ticket = unmarked(last.text)
         self.prefix = "\0".join(f"{message.role}\0{message.text}" for message in static)
+        self.instructions = "\n".join(message.text for message in static)
         self.prefix_tokens = sum(map(self._count, static))
         self.input_tokens = _REPLY_TOKENS + self.prefix_tokens + self._count(last)
         self.cache_key = request.prompt_cache_key or ""
@@ -122,7 +124,7 @@ class ChatQuestion:
         split = self._vocabulary.pieces
         if fault == "refusal":
             return spell_words(REFUSAL, split)
-        words = said(opinion.label, fault)
+        words = said(opinion.said, fault)
         return spell(opinion, split) if words == opinion.label else spell_words(words, split)
 
     def _choice(self, steps: list[Step], limit: int, fault: Fault | None) -> dict[str, Any]:

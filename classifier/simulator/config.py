@@ -16,6 +16,7 @@ SHIPPED_FILE = SHIPPED / "simulator.toml"
 
 Endpoint = Literal["chat", "decisions"]
 Skill = Literal["examples", "tickets"]
+Obeys = Literal["nobody", "outside", "everybody"]
 Amount = Annotated[float, Meta(ge=0.0, le=3_600_000.0)]
 Factor = Annotated[float, Meta(gt=0.0, le=1_000.0)]
 
@@ -71,6 +72,13 @@ class SimulatedModel(Section, frozen=True, kw_only=True):
             "beyond `max_num_seqs`. 0: no limit",
         ),
     ] = 0
+    obeys: Annotated[
+        Obeys,
+        Meta(
+            description="whose orders it follows, beside its instructions: nobody's; those that stand "
+            "`outside` a ticket's marks; `everybody`'s, however disguised, in a dozen languages"
+        ),
+    ] = "nobody"
     cache_writes: Annotated[bool, Meta(description="reports `cache_write_tokens`")] = False
     listed: Annotated[tuple[str, ...], Meta(description="names shown by GET /v1/models")] = ()
     shutdown_date: Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")] | None = None

@@ -78,11 +78,12 @@ class DecisionsQuestion:
     def __init__(self, request: _Request, vocabulary: Vocabulary) -> None:
         self._questions = request.questions
         self.model = request.model
-        message = _text(request.input)
-        self.ticket = unmarked(message)
+        self.message = _text(request.input)
+        self.ticket = unmarked(self.message)
         self.prefix = "\n".join(map(_static, request.questions))
+        self.instructions = self.prefix
         self.prefix_tokens = vocabulary.count(self.prefix)
-        self.input_tokens = self.prefix_tokens + vocabulary.count(message)
+        self.input_tokens = self.prefix_tokens + vocabulary.count(self.message)
         self.cache_key = request.prompt_cache_key or ""
         self.offers: Sequence[tuple[str, ...]] = [
             tuple(choice.value for choice in one.choices) for one in request.questions
@@ -117,7 +118,7 @@ def _static(question: _Question) -> str:
 def _answer(name: str | None, opinion: Opinion, fault: Fault | None) -> dict[str, Any]:
     if fault == "refusal":
         return {"type": "refusal", "name": name}
-    answer = {"type": "choice", "name": name, "choice": said(opinion.label, fault)}
+    answer = {"type": "choice", "name": name, "choice": said(opinion.said, fault)}
     if fault == "no_logprobs":
         return answer
     pairs = zip(opinion.offered, opinion.probabilities, strict=True)

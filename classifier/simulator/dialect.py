@@ -28,10 +28,15 @@ class Draft(Struct, frozen=True):
 
 
 class Question(Protocol):
-    """One request, understood. `offers` holds the labels to choose from, one entry a choice."""
+    """One request, understood. `offers` holds the labels to choose from, one entry a choice.
+
+    `message` is the ticket with whatever stands around it, `instructions` what came before it.
+    """
 
     model: str
+    message: str
     ticket: str
+    instructions: str
     prefix: str
     prefix_tokens: int
     input_tokens: int

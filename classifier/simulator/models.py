@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from random import Random
 from typing import Any
 
 from classifier.simulator.capacity import Capacity
 from classifier.simulator.config import Endpoint, SimulatedModel, SimulatorConfig, Skill
+from classifier.simulator.dialect import Question
 from classifier.simulator.latency import LatencyModel
+from classifier.simulator.naive import Naive
 from classifier.simulator.opinion import Opinion, Reader, decide
 from classifier.simulator.refusals import unknown_model
 
@@ -27,16 +29,20 @@ class Model:
         self.capacity = Capacity(config.max_concurrency)
         self._reader = reader
         self._abstain = abstain
+        self._naive = None if config.obeys == "nobody" else Naive(config.obeys)
 
     def fits(self, name: str, endpoint: Endpoint) -> bool:
         return endpoint in self.config.endpoints and fnmatchcase(name, self.config.match)
 
-    def opinions(self, ticket: str, offers: Sequence[tuple[str, ...]]) -> list[Opinion]:
-        return [self._opinion(ticket, offered) for offered in offers]
+    def opinions(self, question: Question) -> list[Opinion]:
+        return [self._opinion(question, offered) for offered in question.offers]
 
-    def _opinion(self, ticket: str, offered: tuple[str, ...]) -> Opinion:
-        probabilities = self._reader.probabilities(ticket, offered, self.config.sharpness)
-        return decide(offered, probabilities, self._abstain, self.config.abstain_below)
+    def _opinion(self, question: Question, offered: tuple[str, ...]) -> Opinion:
+        probabilities = self._reader.probabilities(question.ticket, offered, self.config.sharpness)
+        opinion = decide(offered, probabilities, self._abstain, self.config.abstain_below)
+        if self._naive is None:
+            return opinion
+        return self._naive.answer(question.message, question.instructions, opinion)
 
     def listing(self) -> list[dict[str, Any]]:
         return [

@@ -11,12 +11,18 @@ from msgspec import Struct
 class Opinion(Struct, frozen=True):
     """A probability for every label that was offered, in their order, and the one it would say.
 
-    The probabilities add up to 1 and none of them is 0.
+    The probabilities add up to 1 and none of them is 0. `words` is what it says instead of a
+    label, where a ticket could talk it into that.
     """
 
     offered: tuple[str, ...]
     probabilities: tuple[float, ...]
     label: str
+    words: str | None = None
+
+    @property
+    def said(self) -> str:
+        return self.label if self.words is None else self.words
 
     @property
     def probability(self) -> float:

@@ -86,6 +86,7 @@ NOT_A_TICKET = {
     "unknown_field": (b'{"body":"x","zzz":1}', "unknown field 'zzz'; fields: body, subject, id"),
     "deep": (DEEP, "Expected `object`, got `array`"),
     "deep_and_open": (b"[" * 100_000, "Expected `object`, got `array`"),
+    "words_as_field": (b'{"body":"x","my card is 4711":1}', "unknown field; fields: body, subject"),
     "deep_objects": (DEEP_OBJECT, "unknown field 'a'"),
     "deep_body": (b'{"body":' + DEEP + b"}", "body: Expected `str`, got `array`"),
     "deep_tag": (b'{"body":"x","tags":[' + DEEP + b"]}", "tags[0]: Expected `str`"),
@@ -103,11 +104,11 @@ async def test_other_json_is_no_ticket(shared_house: Service, body: bytes, words
 
 ODD_TICKETS = {
     "doubled_key_last_one_counts": (b'{"body":"first","body":"second"}', "second"),
-    "escaped_nul": (b'{"body":"a\\u0000b"}', "a\x00b"),
+    "escaped_nul": (b'{"body":"a\\u0000b"}', "ab"),
     "number_of_100_digits": (b'{"body":"big","metadata":{"n":1' + b"0" * 100 + b"}}", "big"),
     "number_next_to_nothing": (b'{"body":"tiny","metadata":{"n":1e-999999999}}', "tiny"),
     "empty_text": (b'{"body":""}', ""),
-    "every_plane": ('{"body":"\\ud83d\\ude00 ☃ \\u200b"}'.encode(), "😀 ☃ \u200b"),
+    "every_plane": ('{"body":"\\ud83d\\ude00 ☃ \\u200b"}'.encode(), "😀 ☃ "),
 }
 
 

@@ -28,6 +28,7 @@ MODELS = (
     SimulatedModel(match="shy", abstain_below=1.0),
     SimulatedModel(match="sluggish", latency=Latency(base_ms=40.0)),
     SimulatedModel(match="only-chat", endpoints=("chat",)),
+    SimulatedModel(match="naive", obeys="everybody"),
 )
 
 

@@ -132,4 +132,7 @@ def test_config_holds_records_only() -> None:
         "gpt-4o-mini*",
         "gpt-6-luna*",
         "gpt-6-luna*",
+        "naive*",
+        "lenient*",
     ]
+    assert {one.match for one in config.models if one.obeys != "nobody"} == {"naive*", "lenient*"}
