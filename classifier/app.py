@@ -21,7 +21,7 @@ from classifier.api.console import console_doors
 from classifier.api.context import stamp
 from classifier.api.docs import openapi_config
 from classifier.api.feedback import feedback_doors
-from classifier.api.ops import ops_doors
+from classifier.api.ops import alive_doors, ops_doors
 from classifier.api.problems import handlers
 from classifier.api.tickets import ticket_doors
 from classifier.api.webhooks import webhook_doors
@@ -230,10 +230,21 @@ def create_app(settings: Settings, environ: Mapping[str, str]) -> Litestar:
     door = Doorkeeper(auth, house.keys, settings.host)
     door.on_refusal = house.metrics.edge.key_refused
     house.metrics.edge.keys_live(len(house.keys))
+    ops = ops_doors(house.health, house.metrics, lambda: house.census.draining)
+    stamped = stamp(house.metrics.requested)
+    # Two apps, so that neither knows the other's routes: what is not there cannot leak.
+    behind = Litestar(
+        route_handlers=[*alive_doors(), *ops],
+        exception_handlers=handlers(),
+        before_send=[stamped],
+        openapi_config=None,
+        logging_config=None,
+    )
     return Litestar(
         route_handlers=[
             *ticket_doors(house.pipeline, door, log_tickets=settings.log_tickets),
-            *ops_doors(house.health, house.metrics, lambda: house.census.draining),
+            *alive_doors(),
+            *(ops if settings.ops_port is None else []),
             *feedback_doors(house.backoffice.ledger, lambda: house.assembly, door),
             *webhook_doors(
                 house.backoffice.intake, lambda: house.assembly.config.server.max_body_bytes
@@ -242,10 +253,10 @@ def create_app(settings: Settings, environ: Mapping[str, str]) -> Litestar:
         ],
         lifespan=[house.live],
         exception_handlers=handlers(),
-        before_send=[stamp(house.metrics.requested)],
+        before_send=[stamped],
         openapi_config=openapi_config(),
         logging_config=None,
-        state=State({"census": house.census}),
+        state=State({"census": house.census, "ops": behind}),
     )
 
 
@@ -258,7 +269,10 @@ def create_worker(settings: Settings, environ: Mapping[str, str]) -> Litestar:
         )
     house.is_worker = True
     return Litestar(
-        route_handlers=ops_doors(house.health, house.metrics, lambda: house.census.draining),
+        route_handlers=[
+            *alive_doors(),
+            *ops_doors(house.health, house.metrics, lambda: house.census.draining),
+        ],
         lifespan=[house.live],
         exception_handlers=handlers(),
         before_send=[stamp(house.metrics.requested)],

@@ -25,6 +25,18 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     port: Annotated[
         int, Meta(ge=0, le=65_535, description="port to listen on; 0 picks a free one")
     ] = 8000
+    ops_port: (
+        Annotated[
+            int,
+            Meta(
+                ge=0,
+                le=65_535,
+                description="a port of its own for `/metrics` and `/readyz`; the other one then "
+                "answers 404 for them",
+            ),
+        ]
+        | None
+    ) = None
     auth: (
         Annotated[
             Literal["bearer", "none"],

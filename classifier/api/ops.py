@@ -27,9 +27,9 @@ class Readiness(Struct):
     version: str
 
 
-def ops_doors(
-    health: Health, metrics: Metrics, draining: Callable[[], bool]
-) -> list[HTTPRouteHandler]:
+def alive_doors() -> list[HTTPRouteHandler]:
+    """What a load balancer may ask on any port."""
+
     @get("/healthz", media_type=MediaType.TEXT, summary="Alive", tags=["operations"])
     async def healthz() -> str:
         """Answers as long as the process does; never asks Redis or a model."""
@@ -39,6 +39,12 @@ def ops_doors(
     @head("/healthz", media_type=MediaType.TEXT, include_in_schema=False)
     async def healthz_head() -> None: ...
 
+    return [healthz, healthz_head]
+
+
+def ops_doors(
+    health: Health, metrics: Metrics, draining: Callable[[], bool]
+) -> list[HTTPRouteHandler]:
     not_ready = ResponseSpec(
         Readiness, description="No path can answer, or ending", generate_examples=False
     )
@@ -72,4 +78,4 @@ def ops_doors(
         """Prometheus text format 0.0.4."""
         return Response(metrics.render(), headers={"Content-Type": CONTENT_TYPE})
 
-    return [healthz, healthz_head, readyz, readyz_head, metrics_page]
+    return [readyz, readyz_head, metrics_page]

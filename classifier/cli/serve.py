@@ -42,8 +42,13 @@ def listen(options: argparse.Namespace, environ: Mapping[str, str], create: Crea
     logs.set_up(settings.log_level)
     app = create(settings, environ)
     census = app.state.census
-    listener = bind(settings.host, settings.port)
-    logs.event(logging.INFO, "service.starting", url=url(listener))
+    listeners = [bind(settings.host, settings.port)]
+    urls, ops = {"url": url(listeners[0])}, None
+    if settings.ops_port is not None:
+        listeners.append(bind(settings.host, settings.ops_port))
+        urls["ops_url"] = url(listeners[1])
+        ops = (listeners[1].getsockname()[1], app.state.get("ops", app))
+    logs.event(logging.INFO, "service.starting", **urls)
     end_well_on_sigterm()
-    Server(config_for(app, census), census, settings.drain_s).run(sockets=[listener])
+    Server(config_for(app, census, ops), census, settings.drain_s).run(sockets=listeners)
     return 0

@@ -34,9 +34,12 @@ _HOP_BY_HOP = (b"upgrade", b"http2-settings", b"connection")
 class EdgeProtocol(HttpToolsProtocol):
     """One connection. `_awaited_since` is set as long as the client owes us bytes of a request."""
 
-    def __init__(self, *arguments: Any, census: Census, **keywords: Any) -> None:
+    def __init__(
+        self, *arguments: Any, census: Census, ops: tuple[int, Any] | None = None, **keywords: Any
+    ) -> None:
         super().__init__(*arguments, **keywords)
         self._census = census
+        self._ops = ops
         self._deadline: asyncio.TimerHandle | None = None
         self._awaited_since: float | None = None
         self._idle_since: float | None = None
@@ -51,7 +54,10 @@ class EdgeProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.timeout_keep_alive = self._census.limits.keepalive_s  # type: ignore[assignment]
-        if self._census.admit(self):
+        if self._ops is not None and self.server is not None and self.server[1] == self._ops[0]:
+            self.app = self._ops[1]  # probes and scrapes: the crowd at the other port is not theirs
+            self._await()
+        elif self._census.admit(self):
             self._await()
         else:
             self._tell(Overcrowded("too many connections; try again soon", retry_after_s=1))

@@ -24,11 +24,13 @@ from classifier.logs import event
 FINISH_S = 20  # how long tickets under way may take after the drain
 
 
-def config_for(app: Any, census: Census, **more: Any) -> uvicorn.Config:
-    """How uvicorn carries the app: its own limits are replaced by the edge's."""
+def config_for(
+    app: Any, census: Census, ops: tuple[int, Any] | None = None, **more: Any
+) -> uvicorn.Config:
+    """How uvicorn carries the app, and the one on the port `ops`; the limits are the edge's."""
     return uvicorn.Config(
         app,
-        http=cast("type[asyncio.Protocol]", partial(EdgeProtocol, census=census)),
+        http=cast("type[asyncio.Protocol]", partial(EdgeProtocol, census=census, ops=ops)),
         ws="none",
         log_config=None,
         access_log=False,
