@@ -28,6 +28,7 @@ def test_rough_hours_hold(config: Path, seed: str) -> None:
     assert day.tickets > 2_000
     assert day.episodes > 10
     assert day.opened > 10
+    assert day.attempts["short", "hedge"] > 10
     assert {"model short", "model long", "no-path-answered", "out-of-time"} <= set(day.outcomes)
 
 

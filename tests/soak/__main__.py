@@ -1,6 +1,6 @@
 """What goes wrong, for long: what `python3 dev soak` runs.
 
-Without --table, --year or --cancel: a seeded series of faults against the real service, its models
+Without --table, --year, --cancel or --fuzz: a seeded series of faults against the real service, its models
 and Redis, all as processes of their own on this machine; after each the clients' answers, the
 models' own counts and the service's metrics are compared.
 
@@ -18,7 +18,7 @@ from collections import Counter
 from pathlib import Path
 from time import perf_counter
 
-from tests.soak import cancel, report, rounds, year
+from tests.soak import cancel, fuzzing, report, rounds, year
 from tests.soak.faults import FAULTS
 from tests.soak.house import Pace, standing
 from tests.soak.table import Row, measured
@@ -37,6 +37,8 @@ def main(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     if options.year:
         return _year(options.seed, options.first, options.days)
+    if options.fuzz:
+        return fuzzing.main(options.fuzz, options.seed)
     if options.cancel:
         return asyncio.run(_cancel(options.cancel, options.seed))
     if options.table:
@@ -57,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--year", action="store_true", help="days of 50,000 tickets in virtual time, under two vendors' weather")
     add("--days", type=int, default=365, metavar="N", help="with --year: so many (365)")
     add("--first", type=int, default=1, metavar="D", help="with --year: from this day on (1)")
+    add("--fuzz", type=int, default=0, metavar="N", help="N requests of mutated bytes against the socket")
     add("--cancel", type=int, default=0, metavar="N",
         help="N clients that hang up, N attempts and N look-ups that are cut short")
     # fmt: on

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
-from classifier.records import Attempt, Classification, Door
+from classifier.records import REPLIED, Attempt, Classification, Door
 from tests.soak.vendor import Vendor
 from tests.support.parts import Remembering
 
@@ -39,11 +39,18 @@ class Tally(Remembering):
     `is_fair` tells whether a path's vendor gives no reason to complain.
     """
 
-    def __init__(self, now: Callable[[], float], is_fair: Callable[[str], bool]) -> None:
+    def __init__(
+        self,
+        now: Callable[[], float],
+        is_fair: Callable[[str], bool],
+        slow_s: Mapping[str, float],
+    ) -> None:
         super().__init__()
         self.calls: Counter[tuple[str, str]] = Counter()
         self.opened = 0
         self.most_under_way = 0
+        self.bad_at_s = dict.fromkeys(slow_s, 0.0)  # when a call last went wrong, by path
+        self._slow_s = slow_s
         self._now = now
         self._is_fair = is_fair
         self._booked: Counter[str] = Counter()
@@ -51,7 +58,7 @@ class Tally(Remembering):
         self._classified = 0
         self._failed = 0
         self._extra = {path: Budget(0.10, 10) for path in ("short", "long")}
-        self._hedges = {path: Budget(0.05, 5) for path in ("short", "long")}
+        self._hedges = {path: Budget(0.05, 3) for path in ("short", "long")}
         self._false_trips: list[str] = []
         self._states: dict[str, str] = {}
 
@@ -60,10 +67,12 @@ class Tally(Remembering):
     def attempted(self, attempt: Attempt) -> None:
         path, reason = attempt.path, str(attempt.reason)
         self.calls[path, reason] += 1
-        if attempt.cost.nanodollars is None:
+        if attempt.cost.nanodollars is None or attempt.cost.status == "estimated":
             self._unknown[path] += 1
         else:
             self._booked[path] += attempt.cost.nanodollars
+        if attempt.outcome not in REPLIED or attempt.duration_s > self._slow_s[path]:
+            self.bad_at_s[path] = self._now()
         if reason in _PRIMARY:
             self._extra[path].call()
             self._hedges[path].call()
