@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 import subprocess
 import sys
 import tempfile
 from pathlib import Path as FilePath
 from time import perf_counter
-from urllib.request import urlopen
 
 from msgspec import structs
 
@@ -136,7 +136,7 @@ def _await_listening(port: int) -> None:
     ends = perf_counter() + 60.0
     while True:
         try:
-            urlopen(f"http://127.0.0.1:{port}/v1/models", timeout=5.0).close()
+            socket.create_connection(("127.0.0.1", port), timeout=5.0).close()
         except OSError:
             if perf_counter() > ends:
                 raise
