@@ -325,7 +325,7 @@ _SERVICE = [
         _cool, _nothing, AS_EVER | FROM_LONG | SHED, burst=20, deadline_s=2.0,
     ),
     Fault(
-        "log disk full", "service", "RLIMIT_FSIZE at the log's size: every write fails",
+        "log disk full", "service", "RLIMIT_FSIZE 100 bytes above the log's size: every write fails",
         _fill_disk, _empty_disk, AS_EVER,
     ),
     _clock("clock jumps ahead", "the time of day moves by +1 h", HOUR_S),

@@ -282,15 +282,21 @@ class House:
         asked = Told(f"t{self._tickets}", label, deadline_s or self.pace.deadline_s)
         body = {"id": asked.ticket, "body": f"{words} {number}", "tags": [tag] if tag else []}
         headers = {"x-timeout-ms": f"{asked.deadline_s * 1e3:.0f}"}
-        started = perf_counter()
+        started, stalled_s = perf_counter(), self.stalled_s
         try:
             response = await self.client.post("/classify", json=body, headers=headers)
         except httpx2.TransportError as error:
             found = asked._replace(seen=f"no answer: {type(error).__name__}")
         else:
             found = _read(asked, response)
-        self.told.append(found._replace(took_s=perf_counter() - started))
+        took_s, stalled_s = perf_counter() - started, self.stalled_s - stalled_s
+        self.told.append(found._replace(took_s=took_s, stalled_s=stalled_s))
         return self.told[-1]
+
+    @property
+    def stalled_s(self) -> float:
+        """How long this process' loop has stood still, in all."""
+        return self.lag.stalled_s
 
     async def look(self) -> dict[str, Any]:
         """What the service's process sees in itself; moves its clock as `clock_offset_s` says."""

@@ -5,12 +5,18 @@ from __future__ import annotations
 from asyncio import AbstractEventLoop
 
 _STEP_S = 0.005
+_A_STALL_S = 0.005  # less is how timers are
 
 
 class Lag:
-    """Ticks on a loop until the loop ends; costs it a callback every 5 ms."""
+    """Ticks on a loop until the loop ends; costs it a callback every 5 ms.
+
+    `stalled_s`: all the time that it stood still since it was made, so that the difference between
+    two moments is what somebody who waited in between could not help.
+    """
 
     def __init__(self, loop: AbstractEventLoop) -> None:
+        self.stalled_s = 0.0
         self._loop = loop
         self._longest_s = 0.0
         self._tick()
@@ -26,5 +32,8 @@ class Lag:
         self._loop.call_at(self._due, self._tock)
 
     def _tock(self) -> None:
-        self._longest_s = max(self._longest_s, self._loop.time() - self._due)
+        late_s = self._loop.time() - self._due
+        self._longest_s = max(self._longest_s, late_s)
+        if late_s > _A_STALL_S:
+            self.stalled_s += late_s
         self._tick()
