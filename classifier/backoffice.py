@@ -68,6 +68,7 @@ class Backoffice:
         if self.queues is None:
             return
         durability = await _opened(self.queues.open, "the inbox")
+        self._metrics.inbox_opened(durability)
         if durability != "durable":
             self._warn_or_refuse(durability)
         self._loop = Loop(

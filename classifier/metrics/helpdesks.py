@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from classifier.inbox.queues import Depth, QueueName
+from typing import get_args
+
+from classifier.inbox.queues import Depth, Durability, QueueName
 from classifier.metrics.maker import Maker
 
 # From a delivery to its label in the ticket: seconds on a good day, hours on a bad one.
@@ -48,6 +50,11 @@ class HelpdeskMetrics:
             "Age of the oldest entry that is neither done nor dead.",
             ("queue",),
         )
+        self._durability = make.gauge(
+            "classifier_inbox_durability",
+            "1 at what was found at start: durable, unsafe (events are lost with their Redis), unknown.",
+            ("found",),
+        )
         self._ended = make.counter(
             "classifier_queue_ended_total",
             "Entries that a worker let go of, by outcome; `dead_…` are dead letters.",
@@ -84,10 +91,16 @@ class HelpdeskMetrics:
             "Lines of the ledger by kind: written, dropped (queue full), failed (file).",
             ("kind", "outcome"),
         )
+        for outcome in ("dropped", "failed"):  # from 0 on, or no rate would see the first loss
+            self._lines.labels("classification", outcome)
 
     def delivery(self, account: str, outcome: str, duration_s: float) -> None:
         self._deliveries.labels(account, outcome).inc()
         self._acknowledged.series(account).observe(duration_s)
+
+    def inbox_opened(self, found: Durability) -> None:
+        for each in get_args(Durability):
+            self._durability.labels(each).set(each == found)
 
     def queue_depth(self, queue: QueueName, depth: Depth) -> None:
         for state in ("waiting", "alone", "claimed", "dead"):

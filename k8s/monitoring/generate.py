@@ -10,7 +10,7 @@ from pathlib import Path
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
-from k8s.monitoring.boards import claims, money, quality, service
+from k8s.monitoring.boards import claims, helpdesks, money, quality, service
 from k8s.monitoring.boards.board import Board
 
 FOLDER = Path(__file__).parent / "dashboards"
@@ -18,7 +18,13 @@ FOLDER = Path(__file__).parent / "dashboards"
 
 def dashboards() -> dict[str, str]:
     """File name -> JSON, of every dashboard."""
-    boards = {"service": service, "claims": claims, "money": money, "quality": quality}
+    boards = {
+        "service": service,
+        "claims": claims,
+        "money": money,
+        "quality": quality,
+        "helpdesks": helpdesks,
+    }
     return {f"{name}.json": _json(module.board()) for name, module in boards.items()}
 
 

@@ -12,7 +12,7 @@ import yaml
 from tests.deploy.manifests import K8S, ROOT, one, overlay
 
 MONITORING = K8S / "monitoring"
-DASHBOARDS = ("service.json", "claims.json", "money.json", "quality.json")
+DASHBOARDS = ("service.json", "claims.json", "money.json", "quality.json", "helpdesks.json")
 
 
 def test_operator_gets_the_rules_as_they_are() -> None:

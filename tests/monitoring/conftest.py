@@ -17,6 +17,8 @@ import pytest
 
 from k8s.monitoring.drawing.asking import View
 from tests.monitoring.parts import RULE_TESTS, RULES
+from tests.monitoring.tickets import CASE, CONFIG, KEYS, Tickets
+from tests.support.helpdesk.server import FakeHelpdesk
 from tests.support.house import Service, service, write_config
 from tests.support.prometheus import Prometheus
 from tests.support.redis_server import RedisServer
@@ -92,8 +94,11 @@ async def _watch(folder: Path, prometheus: Prometheus, client: httpx2.Client) ->
     short.respond, long.respond = _short, _long
     redis = RedisServer(folder)
     redis.start()
-    config = write_config(folder, short.url, long.url, MORE)
+    fake = FakeHelpdesk(CASE.dialect())
+    config = write_config(folder, short.url, long.url, MORE + CONFIG.format(url=fake.url))
     environ = {
+        **KEYS,
+        "CLASSIFIER_DATA_DIR": str(folder / "data"),
         "CLASSIFIER_REDIS_URL": redis.url,
         "CLASSIFIER_CACHE_SECRET": "of a test and long enough",
         "CLASSIFIER_LOG_LEVEL": "error",
@@ -102,11 +107,17 @@ async def _watch(folder: Path, prometheus: Prometheus, client: httpx2.Client) ->
         async with (
             served(short, short.port),
             served(long, long.port),
+            fake.open(),
             service(config, environ) as house,
         ):
             await asyncio.to_thread(prometheus.start, house.url)
             started = time.time()
-            await asyncio.gather(_load(house), _incidents(redis, config))
+            tickets = Tickets(fake, house)
+            await asyncio.gather(
+                _load(house),
+                tickets.come(until=time.monotonic() + LOAD_S),
+                _incidents(redis, config),
+            )
             page = (await house.client.get("/metrics")).text
             await asyncio.sleep(1.2)  # one scrape more has seen it all
             ended = time.time()
