@@ -59,7 +59,9 @@ LABEL org.opencontainers.image.title="ticket-classifier" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
-# A number, so that `runAsNonRoot` can be checked; it needs no entry in /etc/passwd and owns no file.
+# For CLASSIFIER_DATA_DIR: a new named volume mounted here takes over its owner.
+RUN install -d -o 10001 -g 10001 -m 0700 /data
+# A number, so that `runAsNonRoot` can be checked; it needs no entry in /etc/passwd and owns /data only.
 USER 10001:10001
 
 # ----------------------------------------------------------------------------------------- the service

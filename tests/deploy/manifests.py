@@ -14,7 +14,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 K8S = ROOT / "k8s"
-OVERLAYS = ("demo", "loadtest", "production")
+OVERLAYS = ("demo", "helpdesks", "loadtest", "production")
 OUR_IMAGE = "ticket-classifier"
 
 Object = dict[str, Any]

@@ -16,6 +16,7 @@ VALUES = {
     "api-keys": "a-key-of-more-than-sixteen-characters",
     "cache-secret": "a-secret-of-more-than-sixteen-characters",
     "redis-url": "rediss://:password@redis.example.com:6380/0",
+    "inbox-redis-url": "redis://:password@inbox:6379/0",
 }
 SAME = (
     "taxonomy.toml",
@@ -39,7 +40,7 @@ def test_demo_config_is_what_is_shipped() -> None:
 
 
 def test_base_config_differs_in_its_keys_only() -> None:
-    """Bearer keys for callers and a key file for the model; the rest is the shipped config."""
+    """Bearer keys for callers, a key file for the model, workers apart; the rest is the shipped config."""
     shipped = load(SHIPPED / "classifier.toml", {}).config
     ours = load(BASE / "classifier.toml", {}).config
     assert ours.server.auth == "bearer"
@@ -49,7 +50,10 @@ def test_base_config_differs_in_its_keys_only() -> None:
         api_key_file=None,
         api_key_env=shipped.endpoints["openai"].api_key_env,
     )
-    again = structs.replace(ours, server=shipped.server, endpoints={"openai": openai})
+    assert (ours.inbox.workers, ours.inbox.durability) == ("apart", "required")
+    again = structs.replace(
+        ours, server=shipped.server, endpoints={"openai": openai}, inbox=shipped.inbox
+    )
     assert again == shipped
 
 
@@ -69,10 +73,18 @@ def test_mounted_config_loads(name: str, tmp_path: Path) -> None:
     assert {item["key"] for item in volume["configMap"]["items"]} == set(data)
 
 
-@pytest.mark.parametrize("name", ["demo", "production"])
-def test_variables_are_known(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "workload"),
+    [
+        ("demo", "classifier"),
+        ("production", "classifier"),
+        ("helpdesks", "classifier"),
+        ("helpdesks", "classifier-worker"),
+    ],
+)
+def test_variables_are_known(name: str, workload: str, tmp_path: Path) -> None:
     """The service refuses unknown variables; every one in the manifest is known, every file a key."""
-    spec = pod(overlay(name), "classifier")
+    spec = pod(overlay(name), workload)
     mount = next(m for m in spec["containers"][0]["volumeMounts"] if m["name"] == "secrets")
     variables = environment(spec["containers"][0])
     for variable, value in variables.items():

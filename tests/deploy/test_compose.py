@@ -105,6 +105,15 @@ def test_same_redis_as_in_the_cluster() -> None:
     assert SERVICES["redis"]["image"] == container["image"]
 
 
+def test_data_outlives_the_container() -> None:
+    """Ledger and inbox lie on a named volume, where the image has a folder of the service's user."""
+    for name in ("classifier", "classifier-openai"):
+        folder = SERVICES[name]["environment"]["CLASSIFIER_DATA_DIR"]
+        assert f"data:{folder}" in SERVICES[name]["volumes"]
+        made = f"install -d -o 10001 -g 10001 -m 0700 {folder}\n"
+        assert made in (ROOT / "Dockerfile").read_text(encoding="utf-8")
+
+
 def test_images_say_which_version() -> None:
     """`latest` is another program tomorrow."""
     tags = [each["image"].partition(":")[2] for each in SERVICES.values()]

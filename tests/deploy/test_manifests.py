@@ -145,16 +145,22 @@ def _selector(each: dict[str, Any]) -> dict[str, str]:
 
 @each_overlay
 def test_mounted_names_exist(name: str) -> None:
-    """Every ConfigMap and Secret that a pod mounts is made here, but for production's own Secret."""
+    """Every ConfigMap and Secret that a pod mounts is made here, but for production's own Secrets."""
     objects = overlay(name)
     made = {(each["kind"], each["metadata"]["name"]) for each in objects}
-    made |= {("Secret", "classifier")} if name == "production" else set()
+    made |= _OWN_SECRETS.get(name, set())
     for _, spec in pods(objects):
         for volume in spec.get("volumes", []):
             if "configMap" in volume:
                 assert ("ConfigMap", volume["configMap"]["name"]) in made
             if "secret" in volume:
                 assert ("Secret", volume["secret"]["secretName"]) in made
+
+
+_OWN_SECRETS = {
+    "production": {("Secret", "classifier")},
+    "helpdesks": {("Secret", "classifier"), ("Secret", "inbox")},
+}
 
 
 @each_overlay

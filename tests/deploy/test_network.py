@@ -8,6 +8,7 @@ import pytest
 
 from tests.deploy.manifests import OVERLAYS, Object, one, overlay
 
+ASKS = {"ticket-classifier/asks": "true"}
 METADATA_SERVICE = "169.254.0.0/16"  # of the clouds: hands out the node's credentials
 
 
@@ -80,11 +81,36 @@ def test_demo_reaches_nothing_outside() -> None:
 
 
 def test_redis_hears_only_the_service() -> None:
-    """Nobody else in the cluster may read or flush the cache."""
-    (rule,) = policies("demo")["redis-ingress"]["ingress"]
-    assert rule["from"] == [
-        {"podSelector": {"matchLabels": {"app.kubernetes.io/name": "classifier"}}}
-    ]
+    """Nobody else in the cluster may read or flush the cache, or read the tickets that wait."""
+    for name, policy in (("demo", "redis-ingress"), ("helpdesks", "inbox-ingress")):
+        (rule,) = policies(name)[policy]["ingress"]
+        assert rule["from"] == [{"podSelector": {"matchLabels": ASKS}}]
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_only_service_and_workers_ask(name: str) -> None:
+    """The label that opens models, helpdesks and Redis is on their pods and on no other."""
+    asking = {
+        each["metadata"]["name"]
+        for each in overlay(name)
+        if ASKS.items()
+        <= each.get("spec", {}).get("template", {}).get("metadata", {}).get("labels", {}).items()
+    }
+    assert asking == {"classifier"} | ({"classifier-worker"} if name == "helpdesks" else set())
+    for policy, spec in policies(name).items():
+        if policy.startswith("classifier-egress-"):
+            assert spec["podSelector"]["matchLabels"] == ASKS
+
+
+def test_the_world_reaches_webhooks_only() -> None:
+    """The public door is one path; tickets, metrics and the console are not behind it."""
+    (ingress,) = [each for each in overlay("helpdesks") if each["kind"] == "Ingress"]
+    paths = [path for rule in ingress["spec"]["rules"] for path in rule["http"]["paths"]]
+    assert [(each["path"], each["pathType"]) for each in paths] == [("/webhooks/", "Prefix")]
+    backend = paths[0]["backend"]["service"]
+    service = one(overlay("helpdesks"), "Service", backend["name"])["spec"]
+    assert backend["port"]["name"] in {each["name"] for each in service["ports"]}
+    assert ingress["spec"]["tls"]
 
 
 def test_generators_may_call_the_service() -> None:
