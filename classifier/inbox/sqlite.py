@@ -30,7 +30,6 @@ CREATE TABLE IF NOT EXISTS entries (
     queue TEXT NOT NULL,
     key TEXT NOT NULL,
     order_key TEXT NOT NULL,
-    payload BLOB NOT NULL,
     accepted_at REAL NOT NULL,
     due_at REAL NOT NULL,
     pause_s REAL NOT NULL DEFAULT 0,
@@ -38,12 +37,15 @@ CREATE TABLE IF NOT EXISTS entries (
     crashes INTEGER NOT NULL DEFAULT 0,
     tries INTEGER NOT NULL DEFAULT 0,
     dead_reason TEXT,
-    died_at REAL
+    died_at REAL,
+    payload BLOB NOT NULL -- last: what stands behind a long value is slow to read
 );
 CREATE INDEX IF NOT EXISTS entries_alive ON entries (queue, id) WHERE dead_reason IS NULL;
 CREATE INDEX IF NOT EXISTS entries_dead ON entries (queue, id) WHERE dead_reason IS NOT NULL;
 CREATE INDEX IF NOT EXISTS entries_order ON entries (queue, order_key, id)
     WHERE dead_reason IS NULL AND order_key <> '';
+CREATE INDEX IF NOT EXISTS entries_leased ON entries (queue, leased_until)
+    WHERE dead_reason IS NULL AND leased_until IS NOT NULL;
 CREATE TABLE IF NOT EXISTS seen (
     queue TEXT NOT NULL,
     key TEXT NOT NULL,
@@ -62,7 +64,7 @@ CREATE INDEX IF NOT EXISTS facts_until ON facts (until);
 _RELEASE = """
 UPDATE entries SET leased_until = NULL, crashes = crashes + 1
 WHERE queue = :queue AND dead_reason IS NULL
-  AND (leased_until <= :now OR leased_until > :now + 2 * :lease_s)
+  AND leased_until IS NOT NULL AND (leased_until <= :now OR leased_until > :now + 2 * :lease_s)
 """
 _BURY_CRASHED = """
 UPDATE entries SET dead_reason = 'crashed', died_at = :now
@@ -72,14 +74,16 @@ _DUE = """
 SELECT id, key, payload, order_key, accepted_at, crashes, tries FROM entries AS mine
 WHERE queue = :queue AND dead_reason IS NULL AND leased_until IS NULL
   AND (due_at <= :now OR due_at > :now + pause_s)
-  AND (crashes >= :alone_after) = :alone
+  AND (crashes >= :alone_after) = :alone -- the quarantine lane, or the rest
   AND (order_key = '' OR NOT EXISTS (
       SELECT 1 FROM entries AS earlier
       WHERE earlier.queue = mine.queue AND earlier.order_key = mine.order_key
-        AND earlier.dead_reason IS NULL AND earlier.id < mine.id
+        AND earlier.order_key <> '' AND earlier.dead_reason IS NULL AND earlier.id < mine.id
   ))
-ORDER BY crashes, id LIMIT :most
 """
+_OLDEST = _DUE + "ORDER BY id LIMIT :most"
+_LEAST_CRASHED = _DUE + "ORDER BY crashes, id LIMIT :most"
+
 # A word from a worker whose lease ran out, while somebody else has the entry, changes nothing.
 _RENEW = """
 UPDATE entries SET leased_until = :until
@@ -175,14 +179,14 @@ class SqliteQueues:
 
     async def depth(self, queue: QueueName) -> Depth:
         asked = {"queue": queue, "alone_after": self._limits.alone_after_crashes}
-        row = await self._run(lambda connection: connection.execute(_DEPTH, asked).fetchone())
+        row = await self._look(lambda connection: connection.execute(_DEPTH, asked).fetchone())
         waiting, alone, claimed, dead, oldest = row
         age_s = max(0.0, self._clock() - oldest) if oldest else 0.0
         return Depth(waiting, alone, claimed, dead, age_s)
 
     async def dead_letters(self, queue: QueueName, most: int = 100) -> list[DeadLetter]:
         asked = {"queue": queue, "most": most}
-        rows = await self._run(lambda connection: connection.execute(_LETTERS, asked).fetchall())
+        rows = await self._look(lambda connection: connection.execute(_LETTERS, asked).fetchall())
         return [DeadLetter(str(row[0]), *row[1:]) for row in rows]
 
     async def revive(self, queue: QueueName, letter_id: str) -> bool:
@@ -217,7 +221,7 @@ class SqliteQueues:
 
     async def recall(self, key: str) -> bytes | None:
         asked = (key, self._clock())
-        row = await self._run(
+        row = await self._look(
             lambda connection: connection.execute(
                 "SELECT value FROM facts WHERE key = ? AND until > ?", asked
             ).fetchone()
@@ -256,9 +260,9 @@ class SqliteQueues:
             "queue": queue, "most": most, "alone": alone, "now": now, "lease_s": limits.lease_s,
             "alone_after": limits.alone_after_crashes, "dead_after": limits.dead_after_crashes,
         }  # fmt: skip
-        connection.execute(_RELEASE, asked)
-        connection.execute(_BURY_CRASHED, asked)
-        rows = connection.execute(_DUE, asked).fetchall()
+        if connection.execute(_RELEASE, asked).rowcount:
+            connection.execute(_BURY_CRASHED, asked)
+        rows = connection.execute(_LEAST_CRASHED if alone else _OLDEST, asked).fetchall()
         connection.executemany(
             "UPDATE entries SET leased_until = ? WHERE id = ?",
             [(now + limits.lease_s, row[0]) for row in rows],
@@ -267,6 +271,12 @@ class SqliteQueues:
             Claimed(queue, str(row[0]), Entry(row[1], row[2], row[3]), row[4], row[5], row[6])
             for row in rows
         ]
+
+    async def _look(self, work: Work[T]) -> T:
+        try:
+            return await self._database.look(work)
+        except sqlite3.Error as error:
+            raise Away(type(error).__name__) from error
 
     async def _run(self, work: Work[T]) -> T:
         try:

@@ -133,7 +133,9 @@ class Ledger:
         """The last answer to a ticket. Raises LedgerAway."""
         await self._flush()
         asked = (account, ticket_id)
-        found = await self._run(lambda connection: connection.execute(_LAST, asked).fetchone())
+        found = await self._run(
+            lambda connection: connection.execute(_LAST, asked).fetchone(), reads=True
+        )
         line = None if found is None else lines.decode(found[0])
         return line if isinstance(line, Classified) else None
 
@@ -149,7 +151,9 @@ class Ledger:
 
     async def _page(self, after: int) -> list[tuple[int, bytes]]:
         asked = (after, _TOGETHER)
-        return await self._run(lambda connection: connection.execute(_PAGE, asked).fetchall())
+        return await self._run(
+            lambda connection: connection.execute(_PAGE, asked).fetchall(), reads=True
+        )
 
     async def prune(self) -> int:
         """Deletes what is older than `retention_days`; how many lines that were."""
@@ -201,8 +205,8 @@ class Ledger:
         if lost := self._waiting.qsize():
             self._observer.ledger_lines("classification", "dropped", lost)
 
-    async def _run(self, work: Work[T]) -> T:
+    async def _run(self, work: Work[T], *, reads: bool = False) -> T:
         try:
-            return await self._database.run(work)
+            return await (self._database.look(work) if reads else self._database.run(work))
         except sqlite3.Error as error:
             raise LedgerAway(type(error).__name__) from error

@@ -17,18 +17,22 @@ class Allowance:
     The bucket holds a share of a minute's limit and never more than a few seconds' worth. When the
     vendor says that less than the agents' share is left, nothing is written until its window ends:
     that holds across processes, since the remaining number is the whole account's.
+
+    `per_minute`: the account's limit as configured; without it the vendor's usual one, until its
+    headers say another.
     """
 
     def __init__(
         self,
         per_minute: float | None,
         share: float,
+        usual_per_minute: float | None = None,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._configured = per_minute
         self._share = share
         self._clock = clock
-        self._per_minute = per_minute or _UNKNOWN_PER_MINUTE
+        self._per_minute = per_minute or usual_per_minute or _UNKNOWN_PER_MINUTE
         self._level = self._burst
         self._filled_at = clock()
         self._closed_until = 0.0

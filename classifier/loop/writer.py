@@ -67,7 +67,9 @@ class Writer:
         entry = desk.entry
         key = f"{desk.name}:{entry.writes_per_minute}:{entry.share}"
         if key not in self._allowances:
-            self._allowances[key] = Allowance(entry.writes_per_minute, entry.share)
+            self._allowances[key] = Allowance(
+                entry.writes_per_minute, entry.share, desk.writes_per_minute
+            )
         return self._allowances[key]
 
     async def _written(

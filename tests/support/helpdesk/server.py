@@ -129,6 +129,8 @@ class FakeHelpdesk:
         data = b""
         while True:
             message = await receive()
+            if message["type"] == "http.disconnect":
+                return  # the caller died before it had said everything
             data += message.get("body", b"")
             if not message.get("more_body"):
                 break
