@@ -45,8 +45,8 @@ class Entry(Struct, frozen=True):
 class Claimed(Struct, frozen=True):
     """An entry in one worker's hands until its lease runs out.
 
-    `crashes`: how often its lease ran out; `tries`: how often it was handed back; `accepted_at`:
-    seconds since 1970.
+    `crashes`: how often its lease ran out since anybody could hand it back; `tries`: how often it
+    was handed back; `accepted_at`: seconds since 1970.
     """
 
     queue: QueueName

@@ -170,7 +170,7 @@ AGAIN = (
     + """
 local e = take(KEYS[1] .. ':' .. ARGV[1], ARGV[2])
 if e then
-  e.t = e.t + ARGV[4]
+  e.c, e.t = 0, e.t + ARGV[4] -- who could hand it back did not die of it
   redis.call('ZADD', KEYS[1] .. ':later', now_ms() + ARGV[3], packed(e))
 end
 """

@@ -34,6 +34,7 @@ CREATE TABLE IF NOT EXISTS entries (
     due_at REAL NOT NULL,
     pause_s REAL NOT NULL DEFAULT 0,
     leased_until REAL,
+    claims INTEGER NOT NULL DEFAULT 0,
     crashes INTEGER NOT NULL DEFAULT 0,
     tries INTEGER NOT NULL DEFAULT 0,
     dead_reason TEXT,
@@ -71,7 +72,7 @@ UPDATE entries SET dead_reason = 'crashed', died_at = :now
 WHERE queue = :queue AND dead_reason IS NULL AND leased_until IS NULL AND crashes >= :dead_after
 """
 _DUE = """
-SELECT id, key, payload, order_key, accepted_at, crashes, tries FROM entries AS mine
+SELECT id, claims + 1, key, payload, order_key, accepted_at, crashes, tries FROM entries AS mine
 WHERE queue = :queue AND dead_reason IS NULL AND leased_until IS NULL
   AND (due_at <= :now OR due_at > :now + pause_s)
   AND (crashes >= :alone_after) = :alone -- the quarantine lane, or the rest
@@ -87,15 +88,15 @@ _LEAST_CRASHED = _DUE + "ORDER BY crashes, id LIMIT :most"
 # A word from a worker whose lease ran out, while somebody else has the entry, changes nothing.
 _RENEW = """
 UPDATE entries SET leased_until = :until
-WHERE id = :id AND crashes = :crashes AND leased_until IS NOT NULL
+WHERE id = :id AND claims = :claims AND leased_until IS NOT NULL
 """
 _AGAIN = """
-UPDATE entries SET leased_until = NULL, tries = tries + :counts, due_at = :due_at, pause_s = :pause_s
-WHERE id = :id AND crashes = :crashes AND leased_until IS NOT NULL
+UPDATE entries SET leased_until = NULL, crashes = 0, tries = tries + :counts, due_at = :due_at, pause_s = :pause_s
+WHERE id = :id AND claims = :claims AND leased_until IS NOT NULL
 """
 _BURY = """
 UPDATE entries SET leased_until = NULL, dead_reason = :reason, died_at = :now
-WHERE id = :id AND crashes = :crashes AND leased_until IS NOT NULL
+WHERE id = :id AND claims = :claims AND leased_until IS NOT NULL
 """
 _DEPTH = """
 SELECT count(*) FILTER (WHERE dead_reason IS NULL AND leased_until IS NULL),
@@ -264,12 +265,12 @@ class SqliteQueues:
             connection.execute(_BURY_CRASHED, asked)
         rows = connection.execute(_LEAST_CRASHED if alone else _OLDEST, asked).fetchall()
         connection.executemany(
-            "UPDATE entries SET leased_until = ? WHERE id = ?",
+            "UPDATE entries SET leased_until = ?, claims = claims + 1 WHERE id = ?",
             [(now + limits.lease_s, row[0]) for row in rows],
         )
         return [
-            Claimed(queue, str(row[0]), Entry(row[1], row[2], row[3]), row[4], row[5], row[6])
-            for row in rows
+            Claimed(queue, f"{entry_id}/{claims}", Entry(key, payload, order), *rest)
+            for entry_id, claims, key, payload, order, *rest in rows
         ]
 
     async def _look(self, work: Work[T]) -> T:
@@ -286,7 +287,8 @@ class SqliteQueues:
 
 
 def _hold(claimed: Claimed) -> dict[str, int]:
-    return {"id": int(claimed.id), "crashes": claimed.crashes}
+    entry_id, _, claims = claimed.id.partition("/")
+    return {"id": int(entry_id), "claims": int(claims)}
 
 
 def _number(letter_id: str) -> int:

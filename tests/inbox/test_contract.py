@@ -169,9 +169,11 @@ async def test_a_poison_entry_ends_alone_and_takes_no_innocent_along(queues: Que
 
 
 async def test_handing_back_counts_a_try_and_waits(queues: Queues) -> None:
-    """`again` is no crash: it comes back after its pause and says how often it was tried."""
+    """`again` is no crash, and ends the count of them: who could hand back did not die of it."""
     await queues.put("inbox", [entry("a")])
+    await _crash(queues)
     claimed = await _claimed(queues)
+    assert claimed.crashes == 1
     await queues.again(claimed, 0.25)
     assert await queues.claim("inbox", 1) == []
     back = await _claimed(queues)

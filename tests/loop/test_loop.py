@@ -23,7 +23,8 @@ from classifier.loop.intake import Intake
 from classifier.loop.running import Loop, limits_of
 from classifier.records import NO_COST, NO_USAGE, Classification, Stages, Ticket
 from tests.helpdesks.cases import CASES, Case, desk_of
-from tests.support.helpdesk.server import FakeHelpdesk
+from tests.support.helpdesk.server import ApiCall, FakeHelpdesk, Reply
+from tests.support.helpdesk.store import Store
 from tests.support.parts import ANSWER
 from tests.support.waiting import eventually
 
@@ -224,20 +225,20 @@ async def test_failing_models_and_helpdesks_only_delay(tmp_path: Path) -> None:
         assert (await house.queues.depth("outbox")).dead == 0
 
 
-def _nobody(headers: dict[str, str]) -> bool:
-    return False
+def _not_that_way(call: ApiCall, store: Store) -> Reply:
+    return Reply(422, {"error": "no such field"})
 
 
 async def test_what_fails_for_ever_is_a_dead_letter_that_can_be_revived(tmp_path: Path) -> None:
     """A write that the helpdesk refuses is buried with the reason, and works once it is allowed."""
     async with looping(tmp_path) as house:
         house.loop.start()
-        house.fake.dialect.authorised = _nobody  # type: ignore[method-assign]
+        house.fake.dialect.answer = _not_that_way  # type: ignore[method-assign]
         await house.deliver(arrival(house, CHATWOOT))
         await eventually(lambda: house.watching.ended["outbox:dead_refused"] == 1, within_s=10)
         (letter,) = await house.queues.dead_letters("outbox")
         assert letter.reason == "refused"
-        del house.fake.dialect.authorised
+        del house.fake.dialect.answer
         assert await house.queues.revive("outbox", letter.id)
         await house.quiet()
         assert "tc_billing" in house.fake.store.tickets[CHATWOOT.id].tags
