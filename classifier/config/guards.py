@@ -26,8 +26,8 @@ class Breaker(Section, frozen=True, kw_only=True):
         Annotated[
             Seconds,
             Meta(
-                description="a call that takes longer counts as failed; without it: three quarters "
-                "of the path's `timeout_s`"
+                description="an answer that takes longer counts as failed; without it only those "
+                "that run into `timeout_s`"
             ),
         ]
         | None

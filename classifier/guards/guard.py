@@ -20,8 +20,9 @@ Granted = Literal["granted", "denied_budget", "denied_deadline", "denied_breaker
 EXTRA_SHARE, EXTRA_BURST = 0.10, 10
 _PRIMARY = ("answer", "escalation", "fallback")
 _CALM_S = 10.0  # without 429 and 5xx, before anything extra is asked again
-_SLOW_PART = 0.75  # of the path's timeout
-_ENOUGH = 3.0  # times the 95th percentile: a call that had so long and did not answer failed
+# A call that had so long and did not answer failed: a part of its path's timeout, or so many times
+# the 95th percentile.
+_ENOUGH_PART, _ENOUGH_TIMES = 0.75, 3.0
 _HOPE = 0.5  # of the median: with less time left a call is not worth starting
 
 
@@ -55,7 +56,8 @@ class Guard:
         """New limits; what is known about the path stays."""
         self._config = config
         self.breaker.config = config.breaker
-        self._slow_s = config.breaker.slow_s or _SLOW_PART * config.timeout_s
+        # A late answer is still an answer, unless somebody says otherwise: what is too late times out.
+        self._slow_s = config.breaker.slow_s or config.timeout_s
         self._retries.limit(config.retry.share, config.retry.burst)
         if config.hedge is not None:
             self._hedges.limit(config.hedge.share, config.hedge.burst)
@@ -171,9 +173,10 @@ class Guard:
 
     @property
     def _enough_s(self) -> float:
+        enough_s = _ENOUGH_PART * self._config.timeout_s
         if not self.window.is_warm:
-            return self._slow_s
-        return min(self._slow_s, _ENOUGH * self.window.percentile_s(95))
+            return enough_s
+        return min(enough_s, _ENOUGH_TIMES * self.window.percentile_s(95))
 
     def _changed(self, state: State, reason: str) -> None:
         self._observer.breaker_changed(self._path, state, reason)

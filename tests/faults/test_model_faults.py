@@ -20,6 +20,8 @@ from tests.support.proxy import FaultProxy, proxied
 from tests.support.upstream import NEVER, Call, Scripted, Upstream, completion, decision, served
 from tests.support.waiting import eventually
 
+# A burst on a slow machine is to wait, not to be refused: that is tested elsewhere.
+ROOMY = "\n[overload]\nqueue_length = 300\nqueue_wait_s = 10.0\n"
 LABELS = {"billing", "login", "other"}
 PATIENT = ("timeout_s = 1.0", "timeout_s = 20.0")  # where nothing hangs, a slow machine may
 
@@ -36,6 +38,11 @@ async def _behind_proxies(
         config = edited(write_config(folder, urls[0], urls[1]), *PATIENT)
         house = await stack.enter_async_context(service(config))
         yield house, to_short, to_long
+
+
+def _roomy(config: Path) -> Path:
+    config.write_text(config.read_text() + ROOMY)
+    return config
 
 
 def _assert_unanswerable(answer: httpx2.Response) -> None:
@@ -112,25 +119,30 @@ async def test_hanging_model_costs_its_timeout_only(
     """A model that takes tickets and gives nothing loses them to the next path, all side by side."""
     short_model.hangs()
     config = edited(edited(config_file, "timeout_s = 1.0", "timeout_s = 0.3", 1), *PATIENT)
-    async with service(config) as house:
+    async with service(_roomy(config)) as house:
         async with asyncio.timeout(15.0):
             answers = await asyncio.gather(*(house.classify(f"ticket {n}") for n in range(20)))
         assert {answer.json()["path"] for answer in answers} == {"long"}
-        assert {answer.json()["cost_status"] for answer in answers} == {"partial"}
+        # As many as were under way when the breaker opened; the others did not wait at all.
+        paid = [answer.json()["cost_status"] for answer in answers].count("partial")
+        assert paid >= 5
         found = await house.metric("classifier_uncertain_costs_total", path="short")
-    assert found == 20
+    assert found == paid
 
 
 async def test_rate_limit_storm_falls_back(
     config_file: Path, short_model: Upstream, long_model: Upstream
 ) -> None:
-    """While one path is told to slow down, it is asked once a ticket and never twice."""
+    """While one path is told to slow down, it is asked once a ticket at most, and soon not at all."""
     short_model.answers({"error": {"code": "rate_limit_exceeded"}}, 429, {"retry-after": "20"})
-    async with service(edited(config_file, *PATIENT)) as house:
+    async with service(_roomy(edited(config_file, *PATIENT))) as house:
         answers = await asyncio.gather(*(house.classify(f"ticket {n}") for n in range(30)))
         assert {answer.json()["path"] for answer in answers} == {"long"}
-        assert (len(short_model.calls), len(long_model.calls)) == (30, 30)
-        assert await house.metric("classifier_attempts_total", outcome="rate_limited") == 30
+        assert len(long_model.calls) == 30
+        found = await house.metric("classifier_attempts_total", outcome="rate_limited")
+        passed_over = await house.metric("classifier_attempts_skipped_total", reason="paused")
+        assert 1 <= len(short_model.calls) == found
+        assert found + passed_over == 30
 
 
 async def test_hurried_callers_cannot_mark_a_path_down(

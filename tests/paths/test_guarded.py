@@ -6,11 +6,13 @@ import asyncio
 import socket
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from classifier.assembly import Assembly
 from classifier.cache.memory import MemoryCache
+from classifier.config.guards import Breaker
 from classifier.config.load import Loaded, load
 from classifier.errors import NoPathAnswered, OutOfTime
 from classifier.guards.registry import Guards
@@ -66,6 +68,20 @@ async def test_one_answer_is_told_from_another(
         await asked.ask("charged twice", 10.0, "answer")
     assert asked.guard.breaker.reason == (opens or "")
     assert asked.guard.breaker.state == ("open" if opens else "closed")
+
+
+@pytest.mark.parametrize(("breaker", "state"), [({}, "closed"), ({"slow_s": 0.05}, "open")])
+async def test_a_late_answer_is_an_answer(
+    short_model: Upstream, breaker: dict[str, Any], state: str
+) -> None:
+    """Slowness opens a breaker only for who says what is too slow; answers in time are answers."""
+    short_model.delay_s = 0.1
+    async with endpoint(short_model.url) as server:
+        asked = path("short", server, breaker=Breaker(**breaker))
+        for _ in range(5):
+            assert (await asked.ask("x", 10.0, "answer")).label == "billing"
+    assert asked.guard.breaker.state == state
+    assert asked.guard.breaker.reason == ("slow" if breaker else "")
 
 
 async def test_a_pause_spares_the_server(config_file: Path, short_model: Upstream) -> None:
