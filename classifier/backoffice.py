@@ -100,6 +100,7 @@ class Backoffice:
     def _warn_or_refuse(self, durability: str) -> None:
         wanted = self._config.durability
         if wanted == "required" and durability == "unsafe":
+            event(logging.ERROR, "inbox.refused", found=durability)
             raise ConfigError(
                 "the inbox's Redis would lose events when it dies: give it `appendonly yes` and a "
                 'maxmemory-policy that evicts no streams, or set durability = "wanted" under [inbox]'

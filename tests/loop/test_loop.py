@@ -138,13 +138,17 @@ async def looping(folder: Path, case: Case = CHATWOOT, **entry: Any) -> AsyncIte
             await desk.aclose()
 
 
-def arrival(house: House, case: Case, ticket_id: str | None = None) -> Delivery:
-    """A signed delivery of a new ticket."""
+def arrival(
+    house: House, case: Case, ticket_id: str | None = None, key: str | None = None
+) -> Delivery:
+    """A signed delivery of a new ticket; `key` replaces the number that names the event."""
     sample = house.desk.sample("https://tc.example.com/webhooks/x", time.time())
     parsed = house.desk.parse(sample)
     assert isinstance(parsed, tuple)
     theirs = parsed[0].ticket_id.removeprefix(case.prefix)
     body = sample.body.replace(theirs.encode(), (ticket_id or case.id).encode())
+    if key is not None:
+        body = body.replace(b'"id":30211', b'"id":' + key.encode())
     secret = house.desk.account.secrets[0]
     signed = house.desk.sign(body, sample.url, time.time(), secret)
     return structs.replace(sample, body=body, headers={**sample.headers, **signed})

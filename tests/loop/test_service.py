@@ -42,11 +42,11 @@ unknown_confidence = "write"
 
 @asynccontextmanager
 async def looped(
-    folder: Path, short: Upstream, long: Upstream, **environ: str
+    folder: Path, short: Upstream, long: Upstream, more: str = DESK, **environ: str
 ) -> AsyncIterator[tuple[Service, FakeHelpdesk, Desk]]:
     """The service with one account, whose API is the fake."""
     async with FakeHelpdesk(CASE.dialect()).open() as fake:
-        config = write_config(folder, short.url, long.url, DESK.format(url=fake.url))
+        config = write_config(folder, short.url, long.url, more.format(url=fake.url))
         variables: dict[str, Any] = {
             "HOOK_SECRET": SECRET, "API_KEY": CASE.key,
             "CLASSIFIER_DATA_DIR": str(folder / "data"), **environ,
