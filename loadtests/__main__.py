@@ -120,7 +120,10 @@ def _run(settings: Settings, planned: Plan, options: argparse.Namespace) -> int:
         return _send(settings, planned, faults.Nothing())
     print("load: starting simulator, Redis and service …", flush=True)
     with house.opened(
-        settings.out, with_redis=not options.no_redis, models=planned.scenario.models
+        settings.out,
+        with_redis=not options.no_redis,
+        models=planned.scenario.models,
+        config=planned.scenario.config,
     ) as running:
         always = faults.Rule(options.fault, options.fault_share) if options.fault else None
         return against(running, settings, planned, always)

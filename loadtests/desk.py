@@ -82,7 +82,7 @@ class Desk:
         load, run.cpu = self._witness.end()
         run.conditions |= load
         run.faults = _read_faults(self._settings.out / FAULTS)
-        run.verdict = judge(run.plan, run.samples, run.lags_ms, run.cut, run.grown_mb)
+        run.verdict = judge(run.plan, run.samples, run.lags_ms, run.cut, run.grown_mb, run.labelled)
         self._environment.process_exit_code = NO_VERDICT  # unless the report can be written
         summary = report.write(run, self._settings.out)
         if self._settings.show == "markdown":

@@ -14,6 +14,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,9 @@ from loadtests.settings import ROOT, SHIPPED_DATA, LoadError
 
 CONFIG = ROOT / "classifier" / "shipped" / "demo.toml"
 SCENARIOS = ROOT / "loadtests" / "scenarios"
+# Of the stand-in for a helpdesk (tests/support/helpdesk/generic.py), which checks and makes signatures.
+HELPDESK_SECRET = "whsec_" + b64encode(b"tc_test_secret_24_bytes!").decode()
+_CLASSIFIER = ("-m", "classifier")
 _START_S = 60.0
 _STOP_S = 10.0
 
@@ -89,10 +93,13 @@ class Redis:
 
 
 @contextlib.contextmanager
-def opened(folder: Path, *, with_redis: bool = True, models: str = "") -> Iterator[House]:
+def opened(
+    folder: Path, *, with_redis: bool = True, models: str = "", config: str = ""
+) -> Iterator[House]:
     """The whole house; its logs are in `folder`. Everything has ended when the block ends.
 
     `models`: a file in `loadtests/scenarios` with other simulated models than the shipped ones.
+    `config`: one there of a service with a helpdesk behind it; its webhook secret is the house's key.
     """
     with contextlib.ExitStack() as stack:
         redis = _redis(folder, stack) if with_redis else None
@@ -102,12 +109,17 @@ def opened(folder: Path, *, with_redis: bool = True, models: str = "") -> Iterat
         arguments = ["simulate", "--port", simulator.rpartition(":")[2], "--config", str(CONFIG)]
         arguments += ["--models", str(SCENARIOS / models)] if models else []
         simulating = stack.enter_context(
-            _process(folder, "simulator", (*arguments, *_lessons()), environ)
+            _process(folder, "simulator", (*_CLASSIFIER, *arguments, *_lessons()), environ)
         )
         _until(lambda: _get(f"{simulator}/"), simulating, "the simulator", folder)
         key, port = secrets.token_hex(16), free_port()
         variables = {**environ, **_service_variables(simulator, key, redis)}
-        serve = ("serve", "--config", str(CONFIG), "--port", str(port))
+        used = CONFIG
+        if config:
+            used = _with_helpdesk(folder, config, stack)
+            key = HELPDESK_SECRET
+            variables |= {"LOAD_HELPDESK_SECRET": key, "CLASSIFIER_DATA_DIR": str(folder / "data")}
+        serve = (*_CLASSIFIER, "serve", "--config", str(used), "--port", str(port))
         serving = stack.enter_context(_process(folder, "service", serve, variables))
         service = f"http://127.0.0.1:{port}"
         _until(lambda: _get(f"{service}/readyz"), serving, "the service", folder)
@@ -117,6 +129,20 @@ def opened(folder: Path, *, with_redis: bool = True, models: str = "") -> Iterat
             service=service, simulator=simulator, api_key=key, redis=redis, pids=pids,
             description=_description(redis),
         )  # fmt: skip
+
+
+def _with_helpdesk(folder: Path, config: str, stack: contextlib.ExitStack) -> Path:
+    """Starts the stand-in for a helpdesk; the config that names it."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    arguments = ("-m", "tests.support.helpdesk", str(port))
+    helpdesk = stack.enter_context(_process(folder, "helpdesk", arguments, os.environ))
+    _until(lambda: _get(f"{url}/"), helpdesk, "the helpdesk", folder)
+    text = (SCENARIOS / config).read_text(encoding="utf-8")
+    used = folder / config
+    shipped = str(CONFIG.parent)
+    used.write_text(text.replace("SHIPPED", shipped).replace('HELPDESK"', f'{url}"'), "utf-8")
+    return used
 
 
 def _service_variables(simulator: str, key: str, redis: Redis | None) -> dict[str, str]:
@@ -187,7 +213,7 @@ def _process(
     try:
         with (folder / f"{name}.log").open("wb") as log, undisturbed():
             child = subprocess.Popen(  # noqa: S603
-                (sys.executable, "-m", "classifier", *arguments),
+                (sys.executable, *arguments),
                 env=dict(environ), stdout=log, stderr=log, cwd=ROOT, start_new_session=True,
             )  # fmt: skip
         yield child

@@ -17,7 +17,8 @@ Kind = Literal["promise", "validity", "proof"]
 class Evidence:
     """What a run, or a phase of it, left behind. `start_s` is where it begins, and `end_s` ends.
 
-    The whole run knows its phases by name, and by how much the service's resident memory grew.
+    The whole run knows its phases by name, by how much the service's resident memory grew, and of
+    deliveries how many percent ended as a label in their ticket.
     """
 
     samples: Sequence[Sample]
@@ -26,6 +27,7 @@ class Evidence:
     end_s: float = 0.0
     phases: Mapping[str, Evidence] = field(default_factory=dict)
     grown_mb: float | None = None
+    labelled: float | None = None
 
 
 Measure = Callable[[Evidence], float | None]
@@ -159,6 +161,11 @@ def goodput_kept(under: str, best: str) -> Measure:
 def memory_growth(evidence: Evidence) -> float | None:
     """Megabytes of resident memory that the service had more at the end than at the start."""
     return evidence.grown_mb
+
+
+def labelled_share(evidence: Evidence) -> float | None:
+    """Percent of the accepted deliveries whose tickets carried their label at the end of the run."""
+    return evidence.labelled
 
 
 def recovery_s(evidence: Evidence) -> float | None:

@@ -47,6 +47,17 @@ class Run:
         before, after = self.before.total(name), self.after.total(name)
         return (after - before) / 2**20 if before and after else None
 
+    @property
+    def labelled(self) -> float | None:
+        """Percent of the accepted deliveries that carried their label at the end of the run.
+
+        In a house of our own the warm-up counts as well: some of it is labelled after the start.
+        """
+        new = self.after if self.is_alone else self.after.since(self.before)
+        came = new.total("classifier_webhook_deliveries_total", outcome="accepted")
+        done = new.total("classifier_loop_duration_seconds_count")
+        return 100 * done / came if came else None
+
     def clock(self, at_s: float) -> str:
         """A moment of the run as the scenario's own time: of day, or minutes and seconds."""
         scenario = self.plan.scenario

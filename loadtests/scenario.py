@@ -24,6 +24,7 @@ class Arm:
     path: str = ""  # `?path=`: past the routes
     batch: int = 1  # tickets in one request
     use_cache: bool = True
+    door: str = ""  # a helpdesk's webhook instead of /classify
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +56,7 @@ class Scenario:
     phases: Sequence[Phase] = ()
     stands_for_s: float = 0.0
     total: float = 0.0
+    config: str = ""  # a file beside the scenarios: a service with a helpdesk behind it
     models: str = ""  # a file beside the scenarios: simulated models other than the shipped ones
     clock_from_s: float | None = None  # time of day at the start, for the charts
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from loadtests.arrivals import arrivals
 from loadtests.scenario import Arm, Plan
 from loadtests.traffic import Draw, Row
+from loadtests.webhooks import event
 
 WARM_UP = 20
 
@@ -67,6 +68,9 @@ def _arrival(due_s: float, arm: Arm, number: int, draw: Draw, at: float, mark: s
         for place, row in enumerate(drawn)
     ]
     labels = tuple(row.label for row in drawn)
+    if arm.door:
+        body = json.dumps(event(json.loads(lines[0]))).encode()
+        return Arrival(due_s, arm, arm.door, "application/json", body, labels)
     if arm.batch > 1:
         body = b"\n".join(lines)
         return Arrival(

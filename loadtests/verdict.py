@@ -49,10 +49,13 @@ def judge(
     lags_ms: Sequence[float],
     cut: str = "",
     grown_mb: float | None = None,
+    labelled: float | None = None,
 ) -> Verdict:
     """A run that was cut short, or whose generator was the bottleneck, gives no verdict."""
     phases = {phase.name: _part(plan, phase.name, samples) for phase in plan.scenario.phases}
-    whole = Evidence(samples=samples, lags_ms=lags_ms, phases=phases, grown_mb=grown_mb)
+    whole = Evidence(
+        samples=samples, lags_ms=lags_ms, phases=phases, grown_mb=grown_mb, labelled=labelled
+    )
     checks = [
         Check(limit=limit, value=limit.measure(phases[limit.phase] if limit.phase else whole))
         for limit in plan.limits

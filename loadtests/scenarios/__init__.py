@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from loadtests.scenario import Scenario
-from loadtests.scenarios import burst, day, mixed, outage, overload, peak, repeat
+from loadtests.scenarios import burst, day, mixed, outage, overload, peak, repeat, webhooks
 from loadtests.settings import LoadError
 
 SCENARIOS: dict[str, Scenario] = {
     module.SCENARIO.name: module.SCENARIO
-    for module in (day, peak, burst, repeat, outage, mixed, overload)
+    for module in (day, peak, burst, repeat, outage, mixed, overload, webhooks)
 }
 
 

@@ -33,7 +33,9 @@ def test_limits_are_named_once_and_look_at_phases_that_exist(name: str) -> None:
     phases = {phase.name for phase in scenario.phases}
     assert len(set(limits)) == len(limits)
     assert {limit.phase for limit in scenario.limits} <= {"", *phases}
-    assert {"late_p99_ms", "late_share", "lag_p99_ms"} <= set(limits)
+    # deliveries are acknowledged without a model, so its time says nothing about the generator's
+    of_models = set() if scenario.config else {"late_share"}
+    assert {"late_p99_ms", "lag_p99_ms"} | of_models <= set(limits)
 
 
 @each_scenario
