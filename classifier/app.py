@@ -36,6 +36,7 @@ from classifier.cache.tiered import TieredCache
 from classifier.config.load import config_file, load
 from classifier.config.restart import waiting
 from classifier.edge.census import Census
+from classifier.edge.turnstile import Turnstile
 from classifier.errors import ConfigError
 from classifier.guards.judging import HOPELESS
 from classifier.guards.registry import Guards
@@ -78,15 +79,20 @@ class House:
             self.assembly, self._redis, self.metrics.attempted, caches=cache is not None
         )
         secret = settings.cache_secret.encode() or secrets.token_bytes(32)
-        admission = Admission(self.assembly.config.overload, self.metrics.overload)
         self._ready_budget(secret)
-        self.pipeline = Pipeline(self.assembly, cache, secret, self.metrics, admission)
-        self.pipeline.budget = self.budget
-        self.metrics.watch_in_flight(lambda: self.pipeline.in_flight)
+        self.pipeline = self._open_hallway(cache, secret)
         self.reloader = Reloader(
             self.assembly, self._build, self._swap, self._reloaded, also=self.keys.files
         )
         self._tasks: set[asyncio.Task[None]] = set()
+
+    def _open_hallway(self, cache: TieredCache | None, secret: bytes) -> Pipeline:
+        admission = Admission(self.assembly.config.overload, self.metrics.overload)
+        pipeline = Pipeline(self.assembly, cache, secret, self.metrics, admission)
+        pipeline.budget = self.budget
+        self.metrics.watch_in_flight(lambda: pipeline.in_flight)
+        self.census.turnstile = Turnstile(pipeline, self.metrics.requested)
+        return pipeline
 
     def _ready_budget(self, secret: bytes) -> None:
         self.budget.connect(self._redis, f"classifier:budget:{text_digest('', secret)}")

@@ -14,6 +14,7 @@ from msgspec import Struct, structs
 
 from classifier import pricing
 from classifier.admission.admission import Admission
+from classifier.admission.gate import Shed
 from classifier.assembly import Assembly
 from classifier.attempts import NO_RUN, Run, Runner
 from classifier.budget.daily import DailyBudget
@@ -143,12 +144,18 @@ class Pipeline:
             self._observer.failed(door, error.slug, 0.0)
             raise
 
+    def turned_away(self, reason: Shed, waited_s: float) -> Overloaded:
+        """A single ticket that is refused unread, `waited_s` after it came."""
+        error = self.admission.refusal("classify", reason)
+        self._observer.failed("classify", error.slug, waited_s)
+        return error
+
     async def classify(self, ticket: Ticket, wish: Wish) -> Classification:
         """Raises NotFound (forced path), Overloaded, NoPathAnswered, NoLabel or OutOfTime.
 
         It never makes up a label.
         """
-        started = self._now()
+        started = self._now() if wish.arrived is None else wish.arrived
         self.in_flight += 1
         try:
             case = self._open(ticket, wish, started)
@@ -183,8 +190,7 @@ class Pipeline:
         digest = text_digest(text, self._secret)
         plan = assembly.plan(ticket, ticket.id or text, wish.forced_path)
         key = cache_key(digest, assembly.plan_fingerprint(plan))
-        arrived = started if wish.arrived is None else wish.arrived
-        deadline = arrived + wish.queue_s + wish.timeout_s
+        deadline = started + wish.queue_s + wish.timeout_s
         turn = key if wish.use_cache and self._cache is not None else token_hex(16)
         id_ = ticket.id or token_hex(8)
         return _Case(id_, plan, assembly, text, key, deadline, wish, turn)
@@ -195,6 +201,8 @@ class Pipeline:
         if known is not None:
             return _free(case, known, "cache", Stages(self._now() - started))
         waited = self._now()
+        if waited >= case.deadline:
+            raise out_of_time()
         found, leads = await self._shared_run(case, cache)
         if found.is_unpaid:
             raise self._budget_spent()

@@ -31,6 +31,7 @@ _WORDS: dict[Shed, str] = {
     "queue_slow": "the wait for a model would be too long",
     "waited": "no model was free in time",
     "too_late": "the wait for a model would outlast the ticket's time budget",
+    "late": "more comes than this process can read in time",
 }
 
 
@@ -114,12 +115,12 @@ class Admission:
     def check(self, door: Door, in_flight: int) -> None:
         """Before any work is done for a single ticket. Raises Overloaded."""
         if in_flight >= self.config.max_in_flight:
-            raise self._refusal(door, "in_flight")
+            raise self.refusal(door, "in_flight")
 
     def check_batch(self) -> None:
         """Before a batch's body is read. Raises Overloaded."""
         if self._batches >= self.config.max_batches:
-            raise self._refusal("batch", "batches")
+            raise self.refusal("batch", "batches")
 
     @contextmanager
     def batch(self) -> Iterator[None]:
@@ -162,7 +163,7 @@ class Admission:
     async def _wait(self, key: str, door: Door, priority: Priority, until: float) -> Priority:
         left_s = until - self.now()
         if (reason := self.gate.objection(priority, left_s)) is not None:
-            raise self._refusal(door, reason)
+            raise self.refusal(door, reason)
         if priority == "interactive":
             left_s = min(left_s, self.config.queue_wait_s)
         place = self._line_up(priority)
@@ -193,7 +194,7 @@ class Admission:
 
     def _give_up(self, place: _Place, door: Door) -> None:
         if self.gate.leave(place.waiter):
-            place.future.set_exception(self._refusal(door, "waited"))
+            place.future.set_exception(self.refusal(door, "waited"))
 
     def _ended(self, slot: Slot, priority: Priority) -> None:
         now, in_use = self.now(), self.gate.in_use
@@ -203,7 +204,8 @@ class Admission:
                 self.limit.finished(attempt.path, attempt.duration_s, slot.began, in_use, now)
         self.gate.give_back(priority, now - slot.began)
 
-    def _refusal(self, door: Door, reason: Shed) -> Overloaded:
+    def refusal(self, door: Door, reason: Shed) -> Overloaded:
+        """Counts it. To be raised, or told."""
         self._observer.shed(door, reason)
         self._shed += 1
         self._shed_at = self.now()

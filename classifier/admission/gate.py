@@ -16,7 +16,7 @@ from classifier.config.overload import Overload
 Priority = Literal["interactive", "webhook", "batch"]
 PRIORITIES: tuple[Priority, ...] = get_args(Priority)
 # Why a ticket was refused. A closed set, because it is a metric label.
-Shed = Literal["in_flight", "batches", "queue_full", "queue_slow", "waited", "too_late"]
+Shed = Literal["in_flight", "batches", "queue_full", "queue_slow", "waited", "too_late", "late"]
 # While more urgent tickets wait, one freed slot of so many goes to the longest waiting other one.
 TURN = 10
 _HOLD_WEIGHT = 0.1

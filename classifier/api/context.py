@@ -12,6 +12,8 @@ from litestar.types import HTTPResponseStartEvent, Message, Scope
 _VALID_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _HEADER = b"x-request-id"
 _KEY = "request_id"
+# In a scope's state: the moment of the pipeline's clock at which the request's first bytes were read.
+ARRIVED = "arrived"
 
 
 def request_id(scope: Scope) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from litestar import Request
 
+from classifier.api.context import ARRIVED
 from classifier.config.schema import Server
 from classifier.errors import Malformed, NotAllowed
 from classifier.pipeline import Wish
@@ -18,11 +19,11 @@ _PARAMETERS = {"path", "cache"}
 
 
 def read_wish(request: Request[Any, Any, Any], door: Door, server: Server) -> Wish:
-    """To be read first: a ticket's time runs from here, its body's way included.
+    """A ticket's time runs from its request's first bytes, its body's way included.
 
     Raises Malformed for what cannot be read, NotAllowed for a forced path that is switched off.
     """
-    arrived = perf_counter() if door == "classify" else None  # a line's time runs from its turn
+    arrived = _arrived(request) if door == "classify" else None  # a line's time runs from its turn
     query = request.query_params
     if unknown := set(query) - _PARAMETERS:
         raise Malformed(f"unknown query parameter {min(unknown)[:64]!r}; there are: path, cache")
@@ -35,6 +36,12 @@ def read_wish(request: Request[Any, Any, Any], door: Door, server: Server) -> Wi
     default_s = server.batch_timeout_s if door == "batch" else server.timeout_s
     timeout_s = _timeout_s(request, default_s, server.max_timeout_s)
     return Wish(door, timeout_s, path, cache == "on", arrived)
+
+
+def _arrived(request: Request[Any, Any, Any]) -> float:
+    """When the edge read the request's first bytes; now, behind another server."""
+    state: dict[str, Any] = request.scope.get("state", {})
+    return float(state.get(ARRIVED) or perf_counter())
 
 
 def _timeout_s(request: Request[Any, Any, Any], default_s: float, max_s: float) -> float:

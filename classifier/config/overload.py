@@ -43,6 +43,16 @@ class Overload(Section, frozen=True, kw_only=True):
         int,
         Meta(ge=1, le=65_536, description="tickets in the process at once, waiting and cached too"),
     ] = 512
+    turn_target_s: Annotated[
+        float,
+        Meta(gt=0.0, le=1.0, description="a turn of the event loop that takes longer leaves no time for "
+            "tickets that would get no slot: they are refused unread"),
+    ] = 0.005  # fmt: skip
+    turn_limit_s: Annotated[
+        float,
+        Meta(gt=0.0, le=10.0, description="when no turn is shorter any more, only as many single tickets "
+            "are read in each as fit into one"),
+    ] = 0.1  # fmt: skip
     max_batches: Annotated[_Count, Meta(description="batches answered at once")] = 16
     batch_idle_s: Annotated[
         Seconds, Meta(description="longest pause in a batch's body, or in reading its answer")

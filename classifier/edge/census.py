@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal, Protocol, get_args
 
 from classifier.config.edge import Connections
+from classifier.edge.turnstile import Turnstile
 
 CutReason = Literal[
     "silent",  # connected and sent nothing
@@ -53,8 +54,11 @@ class Member(Protocol):
 class Census:
     """Promise: never more than `most` members; whoever is being answered is never thrown out."""
 
-    def __init__(self, limits: Connections, watcher: Watcher) -> None:
+    def __init__(
+        self, limits: Connections, watcher: Watcher, turnstile: Turnstile | None = None
+    ) -> None:
         self.limits = limits
+        self.turnstile = turnstile
         self.draining = False
         self._watcher = watcher
         self._members: set[Member] = set()

@@ -13,6 +13,7 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from classifier.api.context import ARRIVED
 from classifier.edge.census import ARRIVAL_GRACE_S, IDLE_GRACE_S, IDLE_PATIENCE, Census, CutReason
 from classifier.edge.refusals import refusal
 from classifier.errors import (
@@ -123,6 +124,8 @@ class EdgeProtocol(HttpToolsProtocol):
         self._received = self._body = self._head = self._credit = 0
         if self._awaited_since is None and not self._deaf:
             self._await()
+        if self._census.turnstile is not None:
+            self.scope["state"][ARRIVED] = self._census.turnstile.arrived()
 
     def on_url(self, url: bytes) -> None:
         super().on_url(url)
@@ -143,6 +146,22 @@ class EdgeProtocol(HttpToolsProtocol):
         self._in_head, self._in_body = False, True
         if self._census.draining:
             self.cycle.keep_alive = False
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        answer = None
+        if self._census.turnstile is not None and not self.flow.write_paused:
+            cycle.keep_alive &= not self._census.draining
+            answer = self._census.turnstile.turns_away(
+                cycle.scope, len(self.tasks), closes=not cycle.keep_alive
+            )
+        if answer is None:
+            super()._start_asgi_task(cycle, app)
+            return
+        cycle.response_started = cycle.response_complete = True
+        self.transport.write(answer)
+        if not cycle.keep_alive:
+            self.transport.close()
+        self.on_response_complete()
 
     def on_body(self, body: bytes) -> None:
         self._body += len(body)
