@@ -20,7 +20,8 @@ def overload() -> Row:
         lines(
             "Tickets refused per minute, by reason",
             "queue_full, queue_slow, waited: no slot in time; too_late: none before the ticket's own "
-            "deadline; in_flight: too many tickets in the process; batches: too many batches.",
+            "deadline; in_flight: too many tickets in the process; batches: too many batches; late: refused "
+            "unread, because the event loop was behind.",
             "short",
             ask(
                 "60 * sum by (door, reason) (rate(classifier_shed_tickets_total{@}[$__rate_interval]))",
