@@ -59,7 +59,7 @@ def test_spreadsheet_export_is_read(classify: Command, tmp_path: Path, short: Up
     file.write_bytes(BOM + b'id,body,tags\r\n7,"He said ""no"",\r\ntwice","vip, eu"\r\n')
     result = classify(file)
     assert [line["id"] for line in result.answers] == ["7"]
-    assert short.calls[0].ticket == 'He said "no",\r\ntwice'
+    assert short.calls[0].ticket == 'He said "no",\ntwice'
 
 
 def test_columns_may_have_other_names(classify: Command, tmp_path: Path, short: Upstream) -> None:

@@ -46,10 +46,13 @@ CLOSED = {
         "out_of_time", "internal", "timeout", "connect", "reset", "rate_limited", "quota", "loading", "refused",
         "unauthorised", "model_gone", "server_error", "garbage", "hit", "miss", "stored", "live",
         "unchanged", "skipped", "dropped", "error", "granted", "denied_budget", "denied_deadline",
-        "denied_breaker", "denied_busy", "won", "lost", "neither", "cancelled",
+        "denied_breaker", "denied_busy", "won", "lost", "neither", "cancelled", "written", "failed",
     },
     "label": {"billing", "login", "other"},
-    "kind": {"input", "cached_input", "cache_write", "output"},
+    "kind": {
+        "input", "cached_input", "cache_write", "output", "classification", "correction",
+        "corrected", "removed", "echo",
+    },
     "status": {"exact", "upper_bound", "estimated", "partial", "unknown", "2xx", "4xx", "5xx"},
     "route": {
         "/classify", "/classify/batch", "/healthz", "/readyz", "/metrics", "/schema", "/",
