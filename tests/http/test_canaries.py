@@ -73,7 +73,7 @@ async def _echo(call: Call) -> Scripted:
         Scripted(completion(f"the label of {said}")),
         Scripted(completion(None, choices=[{"message": {"refusal": said}}])),
         Scripted({"error": {"message": said, "code": said, "type": said}}, 400),
-        Scripted({"error": said}, 429, {"retry-after": said[-9:]}),
+        Scripted({"error": said}, 429, {"retry-after": said[-9:], "retry-after-ms": "0"}),
         Scripted({"detail": said}, 500),
         Scripted(said.encode() * 2),
         Scripted(json.dumps({"choices": said, "usage": said}).encode()),
