@@ -21,6 +21,7 @@ from time import monotonic
 
 import httpx2
 
+from tests.support.commands import patient
 from tests.support.house import write_config
 from tests.support.process import ServiceProcess, serving
 from tests.support.redis_server import free_port
@@ -120,8 +121,8 @@ async def roll(rolls: int, rate: float, folder: Path) -> Rolled:
     found, model = Rolled(), Upstream()
     model.delay_s = 0.1
     # Refusing load is another promise: here a busy machine must not look like a dropped request.
-    patient = "\n[overload]\nadaptive = false\ninitial_concurrency = 256\nqueue_wait_s = 10.0\n"
-    config = write_config(folder, model.url, model.url, patient)
+    unhurried = "\n[overload]\nadaptive = false\ninitial_concurrency = 256\nqueue_wait_s = 10.0\nturn_limit_s = 10.0\n"
+    config = patient(write_config(folder, model.url, model.url, unhurried))
     replicas = []
     for number in range(2):
         (folder / str(number)).mkdir()
