@@ -236,7 +236,7 @@ def playable(port: int, model: Upstream, redis: RedisServer, secrets: Path) -> l
         if volume.pop("secret", None):
             volume["hostPath"] = {"path": str(secrets), "type": "Directory"}
     (container,) = spec["containers"]
-    for name in ("ports", "startupProbe", "readinessProbe", "livenessProbe", "lifecycle"):
+    for name in ("ports", "startupProbe", "readinessProbe", "livenessProbe"):
         container.pop(name)
     container |= {"image": SERVICE, "imagePullPolicy": "Never"}
     for variable in container["env"]:
