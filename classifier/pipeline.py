@@ -205,7 +205,7 @@ class Pipeline:
             raise out_of_time()
         found, leads = await self._shared_run(case, cache)
         if found.is_unpaid:
-            raise self._budget_spent()
+            raise self._budget_spent(found.run)
         waited_s, total_s = self._now() - waited, self._now() - started
         if found.source == "cache" and found.answer is not None:
             return _free(case, found.answer, "cache", Stages(total_s, 0.0, waited_s))
@@ -280,10 +280,10 @@ class Pipeline:
             self._start_shadow(case, shadow, answer)
         return _Found(run, answer, "model", queued_s=slot.queued_s)
 
-    def _budget_spent(self) -> BudgetSpent:
+    def _budget_spent(self, run: Run) -> BudgetSpent:
         return BudgetSpent(
             "the day's budget for models is spent, and no cache knows this ticket",
-            retry_after_s=self.budget.retry_after_s(),
+            retry_after_s=self.budget.retry_after_s({attempt.path for attempt in run.attempts}),
         )
 
     def _start_shadow(self, case: _Case, name: str, answer: Answer) -> None:

@@ -39,7 +39,7 @@ class Account:
         self.held = 0
         self.alone = 0
         self.waiting = 0
-        self.used_up = False
+        self._smallest = 0
         self._elsewhere_spent = 0
         self._elsewhere_booked = 0
 
@@ -48,7 +48,6 @@ class Account:
         if not leased:
             self.granted += cap - self.cap
         self.cap = cap
-        self.used_up = False
 
     @property
     def left(self) -> int:
@@ -68,6 +67,14 @@ class Account:
         return self.booked + self._elsewhere_booked
 
     @property
+    def used_up(self) -> bool:
+        """Not even the smallest call so far could be paid if all calls under way came to nothing.
+
+        Never a call's own bad luck: what is only held may come back, and then it is not used up.
+        """
+        return self.cap - self.spent - self._elsewhere_booked < max(1, self._smallest)
+
+    @property
     def ratio(self) -> float:
         """Spent part of the cap, over all processes as far as known; 1 when nothing more is granted."""
         if self.used_up or not self.cap:
@@ -76,6 +83,10 @@ class Account:
 
     def is_low(self, slice_size: int) -> bool:
         return 2 * self.left < slice_size
+
+    def asked(self, amount: int) -> None:
+        """A call would like so much."""
+        self._smallest = min(self._smallest or amount, amount)
 
     def fits(self, amount: int) -> bool:
         return self.left >= amount
@@ -118,5 +129,3 @@ class Account:
         self.granted += shared.granted
         self._elsewhere_spent = max(0, shared.spent_by_all - claim.spent)
         self._elsewhere_booked = max(0, shared.booked_by_all - claim.booked - shared.granted)
-        is_gone = shared.booked_by_all >= self.cap and self.left <= 0
-        self.used_up = shared.granted < claim.need or is_gone

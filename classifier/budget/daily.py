@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
-from classifier.budget.account import Account, Claim
+from classifier.budget.account import Account, Claim, Shared
 from classifier.budget.book import TOTAL, Book, Hold
 from classifier.budget.day import day_at
 from classifier.budget.exchange import report
+from classifier.budget.line import Line, Waiter
 from classifier.config.budget import Budget as BudgetConfig
 from classifier.config.budget import StepName
 from classifier.logs import event
@@ -24,6 +25,8 @@ from classifier.ports import Store
 ALARMS = (0.5, 0.8, 1.0)
 REPORT_EVERY_S = 5.0
 _REDIS_MAY_BE_BACK_S = 30
+_CALLS_MAY_END_S = 5  # what they hold and do not spend comes back
+_REPORTS_WAITED_FOR = 3  # one under way, one's own, and one in place of a reply that was lost
 _DAYS_KEPT = 3  # the wall clock may be set back: a day that returns has its old figures
 
 
@@ -38,6 +41,7 @@ class DailyBudget:
         self._wall = wall
         self._books: dict[str, Book] = {}
         self._report: asyncio.Task[bool] | None = None
+        self._line = Line()
         self._is_closed = False
         self._told: tuple[StepName | None, float] = (None, 0.0)
         self.book = self._open()
@@ -61,16 +65,16 @@ class DailyBudget:
 
         `amount` is None for a path without a price.
         """
-        accounts = self._today().of(path)
         if amount is None:
             amount = nanodollars(str(self._config.unknown_call_usd))
-        fits = all(account.fits(amount) for account in accounts)
-        if not fits and not await self._granted(accounts, amount):
+        call = Waiter(self._today().of(path), amount)
+        for account in call.accounts:
+            account.asked(amount)
+        is_next = not any(account.waiting for account in call.accounts)
+        if not (is_next and call.take()) and not await self._granted(call):
             return None
-        for account in accounts:
-            account.hold(amount)
-        self._refill(accounts)
-        return Hold(amount, accounts)
+        self._refill(call.accounts)
+        return Hold(amount, call.accounts)
 
     @property
     def accounts(self) -> Mapping[str, Account]:
@@ -88,10 +92,18 @@ class DailyBudget:
         reached = [step.give_up for step in self._config.steps if total.ratio >= step.at]
         return reached[-1] if reached else None
 
-    def retry_after_s(self) -> int:
-        """Until the next day begins, or until Redis may be back."""
+    def retry_after_s(self, paths: Collection[str] = ()) -> int:
+        """Until the next day, until Redis may be back, or until calls under way may have ended.
+
+        `paths`: those that were asked in vain; none when nobody was, at the last step.
+        """
         left_s = max(1, round(self._today().day.ends_at - self._wall()))
-        return min(left_s, _REDIS_MAY_BE_BACK_S) if self.is_alone else left_s
+        if self.is_alone:
+            return min(left_s, _REDIS_MAY_BE_BACK_S)
+        for path in paths:
+            if not any(account.used_up for account in self._today().of(path)):
+                return min(left_s, _CALLS_MAY_END_S)
+        return left_s
 
     @property
     def alarm(self) -> float:
@@ -131,48 +143,54 @@ class DailyBudget:
         for book in [*self._books.values()]:
             if book is not today and book.last_claims() != book.told:
                 await self._send(store, book, book.last_claims())
+        waited = self._line.all()
         claims = {s: account.claim(self._slice(account)) for s, account in today.accounts.items()}
-        answered = await self._send(store, today, claims)
-        self.is_alone = not answered
-        return answered
+        told = await self._send(store, today, claims)
+        self.is_alone = told is None
+        if told is None:
+            self._line.serve(waited, self._take_alone)
+        else:  # before anybody else can run: what was granted for those who wait is theirs
+            self._line.serve(waited if told else ())
+        return told is not None
 
-    async def _send(self, store: Store, book: Book, claims: dict[str, Claim]) -> bool:
+    async def _send(
+        self, store: Store, book: Book, claims: dict[str, Claim]
+    ) -> dict[str, Shared] | None:
+        """As `report`."""
         book.reports += 1
         key = f"{self._key}:{book.day.name}"
         told = await report(store, key, book.process, book.reports, claims)
         for scope, shared in (told or {}).items():
             if scope in book.accounts:
                 book.accounts[scope].learn(claims[scope], shared)
-        if told is not None:
+        if told:
             book.told = claims
-        return told is not None
+        return told
 
-    async def _granted(self, accounts: list[Account], amount: int) -> bool:
+    async def _granted(self, call: Waiter) -> bool:
         """Waits for one report, two when one was under way; then the own share, if Redis is away."""
-        for _ in range(2):
-            if self._store is None or self.is_alone or _are_used_up(accounts, amount):
-                break
-            await self._asked_for(accounts, amount)
-            if all(account.fits(amount) for account in accounts):
-                return True
-        if self.is_alone and not _are_used_up(accounts, amount):
-            return self._take_alone(accounts, amount)
-        for account in accounts:
-            account.used_up = account.used_up or not account.fits(amount)
-        return False
-
-    async def _asked_for(self, accounts: list[Account], amount: int) -> bool:
-        for account in accounts:
-            account.waiting += amount
+        if self._store is None or self._is_closed or call.is_hopeless:
+            return False
+        if self.is_alone:
+            return self._take_alone(call)
+        self._line.join(call)
         try:
-            return await self.report()
+            for _ in range(_REPORTS_WAITED_FOR):
+                await self.report()
+                if call.is_paid or call.is_answered:
+                    break
+        except asyncio.CancelledError:
+            call.give_back()
+            raise
         finally:
-            for account in accounts:
-                account.waiting -= amount
+            self._line.leave(call)
+        return call.is_paid
 
-    def _take_alone(self, accounts: list[Account], amount: int) -> bool:
+    def _take_alone(self, call: Waiter) -> bool:
         share = self._config.alone_share
-        return all(account.take_alone(amount, int(account.cap * share)) for account in accounts)
+        for account in call.accounts:
+            account.take_alone(call.amount, int(account.cap * share))
+        return call.take()
 
     def _refill(self, accounts: list[Account]) -> None:
         """Asks for the next slice in the background when half of the last one is gone."""
@@ -207,8 +225,3 @@ class DailyBudget:
             for oldest in sorted(self._books)[:-_DAYS_KEPT]:
                 del self._books[oldest]
         return self._books[day.name]
-
-
-def _are_used_up(accounts: list[Account], amount: int) -> bool:
-    """Redis has said that there is no more: asking again for every ticket would not help."""
-    return any(account.used_up and not account.fits(amount) for account in accounts)

@@ -47,7 +47,11 @@ _LIFE_MS = str(3 * 86_400_000)  # a day, and time to look at it
 async def report(
     store: Store, key: str, process: str, number: int, claims: Mapping[str, Claim]
 ) -> dict[str, Shared] | None:
-    """What Redis grants; None when it did not answer. `number` rises with every report of a process."""
+    """What Redis grants; None when it did not answer, nothing when it knew a newer report already.
+
+    So it is with one that was sent twice because its reply was lost. `number` rises with every
+    report of a process.
+    """
     words = [process, str(number), _LIFE_MS]
     for scope, claim in claims.items():
         amounts = (claim.booked, claim.spent, claim.cap, claim.need, claim.want)
@@ -57,6 +61,8 @@ async def report(
 
 
 def _read(told: Any, scopes: list[str]) -> dict[str, Shared] | None:
+    if told == []:
+        return {}
     if not isinstance(told, list) or len(told) != 3 * len(scopes):
         return None
     return {scope: Shared(*told[3 * i : 3 * i + 3]) for i, scope in enumerate(scopes)}

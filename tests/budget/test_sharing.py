@@ -244,7 +244,81 @@ async def test_late_report_changes_nothing(redis_server: RedisServer) -> None:
         assert booked(redis_server) == before
 
 
+async def test_overtaken_report_is_no_silence(redis_server: RedisServer) -> None:
+    """Redis that knows a newer report has answered: nobody goes on alone, and nothing is granted."""
+    async with processes(redis_server, 1) as (process,):
+        assert await process.reserve(CAP // 10)
+        process.budget.book.reports -= 1
+        assert await process.budget.report()
+        assert not process.budget.is_alone
+        process.budget.book.reports -= 1
+        assert await process.reserve(CAP // 2)
+
+
+async def test_cold_burst_is_paid(redis_server: RedisServer) -> None:
+    """Small calls that come while a first, large one waits take nothing of what it was granted."""
+    async with processes(redis_server, 1, slice_share=0.0001) as (process,):
+        cold = [asyncio.ensure_future(process.reserve(CAP // 200)) for _ in range(80)]
+        late = []
+        while not cold[0].done():
+            await asyncio.sleep(0)
+            late.append(asyncio.ensure_future(process.reserve(CAP // 50_000)))
+        assert all(await asyncio.gather(*cold, *late[:5_000]))
+        assert process.budget.step is None
+
+
+async def test_cold_burst_beyond_the_cap_is_served_in_its_order(redis_server: RedisServer) -> None:
+    """Who came first is paid; the others are refused for now, not until the reset."""
+    async with processes(redis_server, 1) as (process,):
+        found = await asyncio.gather(*(process.reserve(CAP * 3 // 10) for _ in range(10)))
+        assert found == [True] * 3 + [False] * 7
+        assert process.budget.step is None
+        assert process.budget.retry_after_s(["short"]) <= 5
+        while process.holds:
+            process.settle(CAP // 1_000)
+        assert await process.reserve(CAP * 3 // 10)
+
+
+async def test_cancelled_waiter_leaves_nothing_behind(redis_server: RedisServer) -> None:
+    """Whenever a caller goes away, nothing stays held for it and nobody waits behind it."""
+    async with processes(redis_server, 1, slice_share=0.0001) as (process,):
+        for turns in range(60):
+            waiter = asyncio.ensure_future(process.reserve(CAP // 4))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            waiter.cancel()
+            await asyncio.gather(waiter, return_exceptions=True)
+            while process.holds:
+                process.settle(0)
+            account = process.budget.accounts[TOTAL]
+            assert (account.held, account.waiting) == (0, 0)
+            await process.budget.report()
+
+
 # ---------------------------------------------------------------------------- without Redis
+
+
+async def test_money_that_is_only_held_is_not_spent() -> None:
+    """Calls that do not fit beside those under way are refused alone: the day goes on after them."""
+    async with processes(None, 1) as (process,):
+        found = await asyncio.gather(*(process.reserve(CAP * 3 // 10) for _ in range(10)))
+        assert found == [True] * 3 + [False] * 7
+        assert process.budget.step is None
+        assert process.budget.retry_after_s(["short"]) <= 5
+        while process.holds:
+            process.settle(CAP // 1_000)
+        assert process.budget.step is None
+        assert await process.reserve(CAP * 3 // 10)
+
+
+async def test_spent_is_said_until_the_reset() -> None:
+    """When not even the smallest call could be paid any more, asking again helps tomorrow only."""
+    async with processes(None, 1) as (process,):
+        for _ in range(3):
+            assert await process.reserve(CAP * 3 // 10)
+            process.settle(CAP * 3 // 10)
+        assert process.budget.step == "cache_only"
+        assert process.budget.retry_after_s(["short"]) > 5
 
 
 async def test_without_redis_each_has_the_cap() -> None:
@@ -295,6 +369,7 @@ async def test_path_has_its_own_cap(redis_server: RedisServer) -> None:
     async with processes(redis_server, 1, paths={"long": Decimal("0.1")}) as (process,):
         assert await process.reserve(CAP // 10, "long")
         assert not await process.reserve(1, "long")
+        process.settle(CAP // 10)
         assert await process.reserve(CAP // 2, "short")
         assert process.budget.accounts["path:long"].ratio == 1.0
         assert process.budget.step is None
