@@ -108,6 +108,8 @@ def _dashboards(
     with httpx2.Client(timeout=30) as client:
         view = View(client, prometheus, *span, _SCRAPE_S)
         for file in sorted(preview.FOLDER.glob("*.json")):
+            if file.stem == "helpdesks":  # the system that is photographed has none
+                continue
             drawn = scratch / f"{file.stem}.html"
             drawn.write_text(preview.page(read(file), view), encoding="utf-8")
             _page(browser, drawn, out / f"dashboard-{file.stem}.png", preview.WIDTH)
