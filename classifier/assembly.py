@@ -130,9 +130,12 @@ class Assembly:
         return {name: _alone(path, answer) for name, path in self.paths.items()}
 
     def cheapest(self, plan: Plan) -> Plan:
-        """The plan with only the cheapest of its own paths, by what a call without a ticket may cost."""
+        """The plan with only the cheapest of its own paths, by what a call without a ticket may cost.
+
+        A second call that would go to another path is given up with that path.
+        """
         names = [plan.path, *(step.to for step in plan.escalate), *plan.fallback]
-        return Plan(plan.route, min(names, key=self._dearness))
+        return Plan(plan.route, min(names, key=self._dearness), confined=True)
 
     def _dearness(self, name: str) -> float:
         path = self.paths[name]

@@ -58,11 +58,11 @@ class Run(Struct, frozen=True):
     @property
     def escalated_from(self) -> str | None:
         """The path asked first, when the label comes from one that was asked for being unsure."""
-        names = [attempt.path for attempt in self.attempts]
         if self.decisive is None:
             return None
-        first = self.attempts[names.index(self.decisive.path)]  # later ones are its retries
-        return names[0] if first.reason == "escalation" else None
+        path = self.decisive.path  # its other attempts are retries, and hedges that lost
+        asked = any(a.path == path and a.reason == "escalation" for a in self.attempts)
+        return self.attempts[0].path if asked else None
 
 
 NO_RUN = Run((), None, out_of_time=False)
@@ -118,6 +118,7 @@ class _Walk:
         self._text = text
         self._deadline = deadline
         self._attempts: list[Attempt] = []
+        self._decisive: Attempt | None = None  # the last label that counted
         self._skipped: list[Skipped] = []
         self._tried: set[str] = set()
         self._too_late = False
@@ -138,12 +139,12 @@ class _Walk:
         """
         if path in self._tried:
             return any(a.path == path and a.outcome in REPLIED for a in self._attempts)
-        if self._decisive() is None:
+        if self._decisive is None:
             return await self.ask_with_fallback(path, "escalation")
         return await self._ask(path, "escalation")
 
     def is_sure(self, step: Escalate) -> bool:
-        last = self._decisive()
+        last = self._decisive
         if last is None or last.outcome == "abstained":
             return False
         return last.confidence is None or last.confidence >= step.below
@@ -151,15 +152,12 @@ class _Walk:
     def result(self, *, settled: bool) -> Run:
         return Run(
             tuple(self._attempts),
-            self._decisive(),
+            self._decisive,
             self._too_late or self._left_s() < MIN_ATTEMPT_S,
             settled,
             tuple(self._skipped),
             self._model_s,
         )
-
-    def _decisive(self) -> Attempt | None:
-        return next((a for a in reversed(self._attempts) if a.label is not None), None)
 
     def _left_s(self) -> float:
         return self._deadline - self._runner.now()
@@ -192,26 +190,35 @@ class _Walk:
             self._too_late = True
             return None
         timeout_s = min(path.config.timeout_s, self._left_s())
+        second = None if reason == "retry" else self._second(path)
         delay_s = path.guard.hedge_delay_s
-        if delay_s is None or delay_s >= timeout_s or reason == "retry":
+        if second is None or delay_s is None or delay_s >= timeout_s:
             attempt = await path.ask(self._text, timeout_s, reason)
-            self._keep(attempt.duration_s, attempt)
+            self._keep(attempt.duration_s, attempt, attempt)
             return attempt
         started = self._runner.now()
-        race = Race(path, self._second(path), self._text, self._left_s, self._runner.lose)
+        race = Race(path, second, self._text, self._left_s, self._runner.lose)
         raced = await race.run(timeout_s, delay_s, reason)
-        self._keep(self._runner.now() - started, *raced.attempts)
+        self._keep(self._runner.now() - started, raced.counts, *raced.attempts)
         if raced.counts.outcome in REPLIED:
             self._tried.add(raced.counts.path)
         return raced.counts
 
-    def _second(self, path: Path) -> Path:
-        """The path of the second call."""
-        hedge = path.config.hedge
-        return path if hedge is None or hedge.to is None else self._paths[hedge.to]
+    def _second(self, path: Path) -> Path | None:
+        """The path of a second call; None: there is to be none.
 
-    def _keep(self, model_s: float, *attempts: Attempt) -> None:
+        A breaker that is not closed finds out by one call, made in this very step.
+        """
+        hedge = path.config.hedge
+        if hedge is None or path.guard.breaker.state != "closed":
+            return None
+        name = hedge.to or path.name
+        return self._paths[name] if self._plan.may_hedge(name) else None
+
+    def _keep(self, model_s: float, counts: Attempt, *attempts: Attempt) -> None:
         self._model_s += model_s
+        if counts.label is not None:
+            self._decisive = counts
         self._attempts.extend(attempts)
         for attempt in attempts:
             self._runner.book(attempt)
@@ -234,7 +241,7 @@ class _Walk:
 
     def _has_another(self) -> bool:
         """A label that would do, or a path that could be asked now."""
-        return self._decisive() is not None or any(
+        return self._decisive is not None or any(
             name not in self._tried and self._paths[name].guard.refuses() is None
             for name in (*self._plan.fallback, *(step.to for step in self._plan.escalate))
         )

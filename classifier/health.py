@@ -102,7 +102,7 @@ class Health:
         try:
             if path.guard.breaker.state == "closed":
                 await self._look_for(path)
-            else:
+            elif path.guard.refuses() is None:  # no ticket has been let in since it was due
                 self._book(await path.ask(PROBE, path.config.timeout_s, "probe"))
         finally:
             self._looking.discard(path.name)

@@ -80,7 +80,7 @@ class Race:
         """The winner is booked as the ticket's call, the loser as the hedge, whichever is which."""
         first = primary or self._first.cancelled(self._text, primary_s)
         second = hedge or self._second.cancelled(self._text, hedge_s)
-        outcome: Literal["won", "lost", "neither"] = "lost"
+        outcome: Literal["won", "lost", "neither"] = "lost"  # two labels at once, too
         if first.label is None:
             outcome = "neither" if second.label is None else "won"
         self._first.guard.hedged(outcome, primary_s if outcome == "won" else None)

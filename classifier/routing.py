@@ -24,6 +24,11 @@ class Plan(Struct, frozen=True):
     escalate: tuple[Escalate, ...] = ()
     fallback: tuple[str, ...] = ()
     shadow: str | None = None
+    confined: bool = False  # second calls, too, go to its own paths only
+
+    def may_hedge(self, path: str) -> bool:
+        own = (self.path, *(step.to for step in self.escalate), *self.fallback)
+        return not self.confined or path in own
 
 
 class Router:

@@ -22,6 +22,7 @@ Refusal = Literal["open", "paused", "probing"]
 # What one call says about its path; see `judging`.
 Verdict = Literal["good", "bad", "pause", "hopeless", "nothing"]
 
+_UNHEARD = -1  # the generation of nobody
 _JITTER = 0.1  # of a pause: replicas that lost a server together do not come back together
 
 
@@ -71,8 +72,15 @@ class Breaker:
         return max(0.0, until - self._now())
 
     def enter(self) -> int:
-        """A call begins; the number is handed back when it ends."""
-        self._probing = self.state != "closed"
+        """A call begins; the number is handed back when it ends.
+
+        One that slipped in beside the probe, or came when all were to stay away, says nothing.
+        """
+        if self.state == "closed":
+            return self._generation
+        if self.refuses() is not None:
+            return _UNHEARD
+        self._probing = True
         return self._generation
 
     def leave(self, entered: int, verdict: Verdict, reason: str, pause_s: float = 0.0) -> None:

@@ -67,13 +67,16 @@ class Guard:
     def refuses(self) -> Refusal | None:
         return self.breaker.refuses()
 
-    def enter(self, reason: Reason) -> int:
-        """A call begins."""
+    def enter(self) -> int:
+        """A call begins: in the same step as `refuses`, or several tickets are one breaker's probe."""
+        return self.breaker.enter()
+
+    def earn(self, reason: Reason) -> None:
+        """A call goes out: a ticket's own earn a part of an extra one."""
         if reason in _PRIMARY:
             self._extra.earn()
             self._retries.earn()
             self._hedges.earn()
-        return self.breaker.enter()
 
     def leave(self, entered: int, attempt: Attempt, given_s: float) -> None:
         """It ended, having had `given_s`."""
@@ -89,7 +92,7 @@ class Guard:
         self.breaker.leave(entered, said, judging.reason(attempt), judging.pause_s(attempt))
 
     def abandon(self, entered: int) -> None:
-        """It was cancelled, which says nothing about the path."""
+        """It was cancelled or never sent, which says nothing about the path."""
         self.breaker.leave(entered, "nothing", "cancelled")
 
     @property
@@ -146,7 +149,7 @@ class Guard:
         the ticket's time hardly suffices: there it would only be load.
         """
         granted: Granted
-        if self.breaker.state != "closed" or second.breaker.state != "closed":
+        if not (self._is_well and second._is_well):
             granted = "denied_breaker"
         elif not (self.is_calm and second.is_calm):
             granted = "denied_busy"
@@ -161,6 +164,10 @@ class Guard:
         if waited_s is not None:
             self.window.add(waited_s)
         self._observer.hedged(self._path, outcome)
+
+    @property
+    def _is_well(self) -> bool:
+        return self.breaker.state == "closed" and self.refuses() is None
 
     def _grant(self, bucket: Bucket, *, in_time: bool) -> Granted:
         if not in_time:

@@ -76,15 +76,30 @@ class Path:
         It is paid from the purse, whatever its reason and however it ends.
         """
         body = self.codec.encode(ticket_text)
+        entered = self.guard.enter()  # before anything is awaited: nobody else is let in meanwhile
+        asked = self.now()
+        try:
+            attempt = await self._paid(body, timeout_s, reason)
+        except BaseException:  # cancelled, or a bug: either says nothing about the path
+            self.guard.abandon(entered)
+            raise
+        if attempt.outcome == "budget":
+            self.guard.abandon(entered)
+        else:
+            waited_s = self.now() - asked - attempt.duration_s  # for the purse
+            self.guard.leave(entered, attempt, timeout_s - waited_s)
+        return attempt
+
+    async def _paid(self, body: bytes, timeout_s: float, reason: Reason) -> Attempt:
         if self.purse is None:
-            return await self._guarded(body, timeout_s, reason)
+            return await self._post(body, timeout_s, reason)
         asked = self.now()
         hold = await self.purse.reserve(self.name, self.costs_at_most(body))
         if hold is None:
             return Attempt(self.name, reason, "budget", 0.0, cost=NO_COST)
         cost = UNKNOWN_COST  # of a call that is cancelled: the vendor may have done the work
         try:
-            attempt = await self._guarded(body, timeout_s - (self.now() - asked), reason)
+            attempt = await self._post(body, timeout_s - (self.now() - asked), reason)
             cost = attempt.cost
         finally:
             hold.settle(cost)
@@ -103,16 +118,6 @@ class Path:
         output = 0 if self.config.kind == "decisions" else options.max_output_tokens or _LONG_OUTPUT
         dearest = max(rate.input, rate.cache_write or 0)
         return to_nanodollars(len(body) * dearest + output * rate.output)
-
-    async def _guarded(self, body: bytes, timeout_s: float, reason: Reason) -> Attempt:
-        entered = self.guard.enter(reason)
-        try:
-            attempt = await self._post(body, timeout_s, reason)
-        except BaseException:  # cancelled, or a bug: either says nothing about the path
-            self.guard.abandon(entered)
-            raise
-        self.guard.leave(entered, attempt, timeout_s)
-        return attempt
 
     def cancelled(self, ticket_text: str, duration_s: float) -> Attempt:
         """What is booked for a call that was hung up on.
@@ -144,6 +149,7 @@ class Path:
         return Usage(static + len(ticket) // _BYTES_PER_TOKEN + 1, output)
 
     async def _post(self, body: bytes, timeout_s: float, reason: Reason) -> Attempt:
+        self.guard.earn(reason)
         started = self.now()
         try:
             raw = await self.endpoint.post(self.codec.route, body, timeout_s)

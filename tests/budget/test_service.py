@@ -92,8 +92,10 @@ async def test_cheapest_path_only(
 ) -> None:
     """An unsure answer is given as it is, and not remembered: the whole plan might say otherwise."""
     steps = 'steps = [{ at = 0.0, give_up = "cheapest" }]'
-    config = write(f"[budget]\nusd_per_day = 1\n{steps}\n")
+    hedge = '[paths.short.hedge]\nto = "long"\nwarmup_s = 0.01\n'  # never: long is the dear one
+    config = write(f"[budget]\nusd_per_day = 1\n{steps}\n{hedge}")
     edited(config, "input = 0.15", "input = 1.50")
+    short_model.delay_s = 0.1
     short_model.answers(_unsure().body)
     async with service(config) as house:
         found = [(await house.classify("unsure")).json()["source"] for _ in range(2)]

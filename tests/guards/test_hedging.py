@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
 from classifier.attempts import Run
 from classifier.config.guards import Hedge
-from classifier.records import Attempt
+from classifier.config.schema import Escalate
+from classifier.records import Attempt, Cost
+from classifier.routing import Plan
 from tests.support.virtual_model import Desk, Drawn, VirtualModel
 from tests.support.virtual_time import clock, run
 
@@ -208,3 +211,105 @@ def test_losers_are_told_apart_from_winners() -> None:
     assert calls == 300 + hedges
     assert hedges > 5
     assert sum(a.reason == "answer" for a in attempts) == 300
+
+
+class SlowPurse:
+    """Pays everything, after a while: a look at another process' books."""
+
+    async def reserve(self, path: str, amount: int | None) -> SlowPurse:
+        await asyncio.sleep(0.05)
+        return self
+
+    def settle(self, cost: Cost) -> None:
+        pass
+
+
+@pytest.mark.parametrize("hedge", [None, HEDGE])
+@pytest.mark.parametrize("purse", [None, SlowPurse()])
+def test_a_breaker_is_found_out_by_one_call(hedge: Hedge | None, purse: SlowPurse | None) -> None:
+    """Tickets that meet an open breaker when it is due make one probe together, hedge or no hedge."""
+
+    async def day() -> tuple[int, int, str]:
+        desk = Desk(_model(SLOW), random.Random(1), timeout_s=4.0, hedge=hedge)
+        desk.path = replace(desk.path, purse=purse)
+        breaker = desk.path.guard.breaker
+        breaker.open("connect")
+        await asyncio.sleep(breaker.refuses_for_s)
+        found = await asyncio.gather(*(desk.ask() for _ in range(50)))
+        return desk.model.calls, sum(bool(one.attempts) for one in found), breaker.state
+
+    assert run(day(), seed=1) == (1, 1, "half_open")
+
+
+def test_a_cancelled_probe_lets_the_next_one_in() -> None:
+    """A ticket that goes away while it waits for the purse does not leave the breaker waiting for it."""
+
+    async def day() -> Run:
+        desk = Desk(_model(), random.Random(1), timeout_s=4.0, hedge=HEDGE)
+        desk.path = replace(desk.path, purse=SlowPurse())
+        breaker = desk.path.guard.breaker
+        breaker.open("connect")
+        await asyncio.sleep(breaker.refuses_for_s)
+        gone = asyncio.create_task(desk.ask())
+        await asyncio.sleep(0.01)
+        gone.cancel()
+        await asyncio.gather(gone, return_exceptions=True)
+        assert desk.model.calls == 0
+        return await desk.ask()
+
+    assert _steps(run(day())) == [("answer", "labelled")]
+
+
+def test_no_second_call_to_a_paused_path() -> None:
+    """A path that asked for more than ten seconds' peace is not hedged to before they are over."""
+
+    async def day() -> tuple[list[tuple[str, str]], int]:
+        first = Desk(_model(SLOW), random.Random(1), timeout_s=4.0, hedge=Hedge(to="long"))
+        second = Desk(_model(Drawn(0.1, "rate_limited", 30.0)), random.Random(1), timeout_s=4.0)
+        await second.ask()
+        await asyncio.sleep(15.0)
+        long = replace(second.path, name="long")
+        paths = {"short": first.path, "long": long}
+        await first.runner.run(Plan("test", "short"), paths, "x", clock()() + 8.0)
+        return first.seen.hedges, second.model.calls
+
+    assert run(day()) == ([("short", "denied_breaker")], 1)
+
+
+def test_a_confined_plan_hedges_within_itself() -> None:
+    """When only the cheapest path is left, a slow call of it does not start one on a dearer path."""
+
+    async def day(*, confined: bool) -> tuple[int, int]:
+        first = Desk(_model(SLOW), random.Random(1), timeout_s=4.0, hedge=Hedge(to="long"))
+        second = Desk(_model(), random.Random(1), timeout_s=4.0)
+        paths = {"short": first.path, "long": replace(second.path, name="long")}
+        plan = Plan("test", "short", confined=confined)
+        await first.runner.run(plan, paths, "x", clock()() + 8.0)
+        return first.model.calls, second.model.calls
+
+    assert run(day(confined=False)) == (1, 1)
+    assert run(day(confined=True)) == (1, 0)
+
+
+def test_an_escalation_stays_one_when_its_second_call_wins() -> None:
+    """Whose label it is does not hang on which of two calls brought it: `escalated_from` is kept."""
+
+    async def day() -> Run:
+        short = Desk(_model(Drawn(0.1, "nonsense")), random.Random(1), timeout_s=4.0)
+        desk = Desk(_model(SLOW, QUICK), random.Random(1), timeout_s=4.0, hedge=HEDGE)
+        paths = {"short": short.path, "long": replace(desk.path, name="long")}
+        plan = Plan("test", "short", (Escalate(to="long", below=0.6),))
+        return await desk.runner.run(plan, paths, "x", clock()() + 8.0)
+
+    found = run(day())
+    assert _steps(found)[1:] == [("hedge", "cancelled"), ("escalation", "labelled")]
+    assert found.escalated_from == "short"
+
+
+def test_two_labels_at_once_have_one_winner() -> None:
+    """When both calls end in the same moment, the one that is booked as the ticket's is its answer."""
+    found, desk, took = _asked([Drawn(0.5), Drawn(0.2)])
+    assert took == pytest.approx(0.5)
+    assert desk.seen.hedges == [("short", "lost")]
+    assert _steps(found) == [("answer", "labelled"), ("hedge", "labelled")]
+    assert found.decisive == found.attempts[0]
