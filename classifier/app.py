@@ -147,10 +147,16 @@ class House:
         task.add_done_callback(self._tasks.discard)
 
     def _build(self) -> Assembly:
-        self.keys.read()
+        self._read_keys()  # first: a revoked key ends even while the config is refused
         loaded = load(self._config_file, self._environ)
         desks = open_helpdesks(loaded.config.helpdesks, self._environ)
         return Assembly(loaded, self._endpoints.open, self._guards.guard, self.budget, desks)
+
+    def _read_keys(self) -> None:
+        self.keys.read()
+        if self.keys.rotate():
+            event(logging.WARNING, "keys.rotated", keys=len(self.keys))
+            self.metrics.edge.keys_live(len(self.keys))
 
     def _connect_redis(self) -> RedisCache | None:
         config = self.assembly.config.cache
@@ -169,9 +175,6 @@ class House:
     async def _swap(self, assembly: Assembly) -> None:
         self.assembly = self.pipeline.assembly = self.health.assembly = assembly
         self.census.limits = assembly.config.connections
-        if self.keys.rotate():
-            event(logging.WARNING, "keys.rotated", keys=len(self.keys))
-            self.metrics.edge.keys_live(len(self.keys))
         self.metrics.configured(assembly)
         self._guards.settle({path.guard: path.config for path in assembly.paths.values()})
         self.budget.configure(assembly.config.budget)

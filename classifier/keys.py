@@ -19,9 +19,12 @@ _PREFIX = "sha256:"
 class KeyRing:
     """The keys that open. Promise: holds SHA-256 digests only; exchanged whole, between requests."""
 
-    def __init__(self, keys: Iterable[str] = ()) -> None:
-        """Raises ConfigError for keys that could be guessed, and for hashes that are none."""
-        self._digests = tuple(_digest(key) for key in keys)
+    def __init__(self, keys: Iterable[str] = (), role: str = VARIABLE) -> None:
+        """Raises ConfigError for keys that could be guessed, and for hashes that are none.
+
+        `role` is the variable that they come from.
+        """
+        self._digests = tuple(_digest(key, role) for key in keys)
 
     def __len__(self) -> int:
         return len(self._digests)
@@ -44,11 +47,11 @@ class KeyRing:
 
 
 class LiveKeys(KeyRing):
-    """A ring that follows its file: read with every reload, exchanged when that goes live."""
+    """A ring that follows its file: read and exchanged with every reload, even a refused one."""
 
     def __init__(self, settings: Settings, environ: Mapping[str, str]) -> None:
-        super().__init__(api_keys(settings))
         name = environ.get(f"{VARIABLE}_FILE")
+        super().__init__(api_keys(settings), f"{VARIABLE}_FILE" if name else VARIABLE)
         self.file = Path(name) if name else None
         self._read: KeyRing | None = None
 
@@ -60,7 +63,7 @@ class LiveKeys(KeyRing):
         """Raises ConfigError, and says which file; what was live before stays live."""
         if self.file is not None:
             role = f"{VARIABLE}_FILE"
-            self._read = KeyRing(split_keys(read_secret(self.file, role)))
+            self._read = KeyRing(split_keys(read_secret(self.file, role)), role)
             if not self._read:
                 raise ConfigError(f"{role}: {self.file} holds no key")
 
@@ -76,11 +79,11 @@ def is_hashed(key: str) -> bool:
     return key.startswith(_PREFIX)
 
 
-def _digest(key: str) -> bytes:
+def _digest(key: str, role: str) -> bytes:
     if is_hashed(key):
         if not _HASHED.fullmatch(key):
-            raise ConfigError(f"{VARIABLE}: after `sha256:` stand 64 hexadecimal digits")
+            raise ConfigError(f"{role}: after `sha256:` stand 64 hexadecimal digits")
         return bytes.fromhex(key.removeprefix(_PREFIX))
     if len(key) < MIN_SECRET:
-        raise ConfigError(f"{VARIABLE}: every key needs at least {MIN_SECRET} characters")
+        raise ConfigError(f"{role}: every key needs at least {MIN_SECRET} characters")
     return sha256(key.encode()).digest()

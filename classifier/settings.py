@@ -123,7 +123,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at `$.")
         raise ConfigError(f"{PREFIX}{path.rstrip('`').upper()}: {message}") from None
-    _check_secrets(settings)
+    _check_secrets(settings, environ)
     return settings
 
 
@@ -164,10 +164,13 @@ def split_keys(text: str) -> tuple[str, ...]:
     return tuple(text.replace(",", " ").split())
 
 
-def _check_secrets(settings: Settings) -> None:
+def _check_secrets(settings: Settings, environ: Mapping[str, str]) -> None:
     bare = [key for key in api_keys(settings) if not key.startswith("sha256:")]
     if any(len(key) < MIN_SECRET for key in bare):
-        raise ConfigError(f"CLASSIFIER_API_KEYS: every key needs at least {MIN_SECRET} characters")
+        file = "_FILE" if f"{PREFIX}API_KEYS_FILE" in environ else ""
+        raise ConfigError(
+            f"CLASSIFIER_API_KEYS{file}: every key needs at least {MIN_SECRET} characters"
+        )
     if settings.redis_url and not settings.cache_secret:
         raise ConfigError(
             "CLASSIFIER_REDIS_URL without CLASSIFIER_CACHE_SECRET: set the same random secret on "

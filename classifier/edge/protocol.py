@@ -29,7 +29,7 @@ BODY_BYTES_PER_S = 4_096  # slower than any modem: who sends less is not sending
 _FRAMING_PER_BYTE = 6
 _LINGER_S = 1.0  # how long a refused client is listened to, so that it reads why (RFC 9112 §9.6)
 _MOST_PIPELINED = 64
-_HOP_BY_HOP = (b"upgrade", b"http2-settings", b"connection")
+_OFFERS = (b"upgrade", b"http2-settings")  # headers, and what `Connection` lists them as
 
 
 class EdgeProtocol(HttpToolsProtocol):
@@ -108,7 +108,7 @@ class EdgeProtocol(HttpToolsProtocol):
         if method == b"CONNECT":
             self._refuse("malformed", Malformed("this is no proxy: CONNECT is not served"))
             return
-        kept = [header for header in self.headers if header[0] not in _HOP_BY_HOP]
+        kept = [_without_offer(*header) for header in self.headers if header[0] not in _OFFERS]
         version = self.parser.get_http_version().encode()
         lines = [b"%s %s HTTP/%s" % (method, self.url, version)]
         lines += [b"%s: %s" % header for header in kept]
@@ -133,7 +133,9 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._count_head(len(name) + len(value) + 4)
-        super().on_header(name, value)
+        # A trailer is no header (RFC 9110 §6.5.1): who guards the headers in front has not seen it.
+        if not self._in_body:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         if self.parser.should_upgrade():
@@ -310,6 +312,14 @@ class EdgeProtocol(HttpToolsProtocol):
         if self._deadline is not None:
             self._deadline.cancel()
         self._deadline = self.loop.call_later(_LINGER_S, self.transport.close)
+
+
+def _without_offer(name: bytes, value: bytes) -> tuple[bytes, bytes]:
+    """The header; of `Connection` what else it says, `close` above all."""
+    if name != b"connection":
+        return name, value
+    options = [option.strip() for option in value.split(b",")]
+    return name, b", ".join(each for each in options if each.lower() not in _OFFERS)
 
 
 def _head_too_large(limit: int) -> HeadTooLarge:

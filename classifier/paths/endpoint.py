@@ -43,12 +43,13 @@ class OpenAIEndpoint:
         # The attempt's own deadline bounds everything; only connecting has a limit of its own.
         self._connect_timeout_s = config.connect_timeout_s
         self._timeout = timeout = httpx2.Timeout(None, connect=config.connect_timeout_s)
+        headers = {"Accept-Encoding": "identity", **config.headers}
         self._client = openai.AsyncOpenAI(
             api_key=api_key,
             base_url=config.base_url,
             max_retries=0,
             timeout=timeout,
-            default_headers={"Accept-Encoding": "identity", **config.headers},
+            default_headers=headers,
             http_client=httpx2.AsyncClient(
                 transport=CappedTransport(
                     verify=trust or system_trust(), limits=limits, proxy=config.proxy
@@ -58,6 +59,7 @@ class OpenAIEndpoint:
                 trust_env=False,  # nor through a proxy that nobody configured here
             ),
         )
+        _forget_environment(self._client, headers)
 
     async def post(self, route: str, body: bytes, timeout_s: float) -> RawReply:
         try:
@@ -102,6 +104,16 @@ class OpenAIEndpoint:
 
     async def aclose(self) -> None:
         await self._client.close()
+
+
+def _forget_environment(client: openai.AsyncOpenAI, headers: dict[str, str]) -> None:
+    """What is sent stands in the config, whatever OPENAI_* variables say.
+
+    The SDK adds OPENAI_ORG_ID, OPENAI_PROJECT_ID and OPENAI_CUSTOM_HEADERS, which may hold another
+    vendor's key, to the calls of every endpoint.
+    """
+    client.organization = client.project = client.admin_api_key = client.webhook_secret = None
+    client._custom_headers = headers  # noqa: SLF001 -- passed openly, they are merged with the variable's
 
 
 def translate(error: Exception) -> AttemptFailed:

@@ -247,11 +247,47 @@ async def test_keys_rotate_without_a_restart(
                 keys.write_text(unusable)
                 await eventually(is_refused)
                 assert await opens(THIRD)
+            assert "CLASSIFIER_API_KEYS_FILE: every key needs" in log.getvalue()
             keys.write_text(FIRST)
             await eventually(lambda: opens(FIRST))
             assert not await opens(THIRD)
     assert "keys.rotated" in log.getvalue()
     assert not [key for key in (FIRST, THIRD) if key in log.getvalue()]
+
+
+async def test_revoked_key_ends_while_the_config_is_refused(
+    models: tuple[Upstream, Upstream], tmp_path: Path
+) -> None:
+    """A stolen key is taken out at once: a config that somebody broke before does not keep it alive."""
+    keys = tmp_path / "keys"
+    keys.write_text(f"{FIRST}\n{THIRD}\n")
+    config = write_config(tmp_path, models[0].url, models[1].url)
+    environ = {"CLASSIFIER_AUTH": "bearer", "CLASSIFIER_API_KEYS_FILE": str(keys)}
+
+    async def opens(key: str) -> bool:
+        answer = await house.classify("x", {"Authorization": f"Bearer {key}"})
+        return answer.status_code == 200
+
+    async def is_refused() -> bool:
+        return await house.metric("classifier_config_valid") == 0
+
+    async with service(config, environ) as house:
+        config.write_text("no config [")
+        await eventually(is_refused)
+        keys.write_text(THIRD)
+        await eventually(lambda: _not(opens(FIRST)))
+        assert await opens(THIRD)
+        assert await house.metric("classifier_api_keys") == 1
+        assert await is_refused()
+
+
+async def test_short_key_names_the_variable_that_holds_it(tmp_path: Path) -> None:
+    """Who mounts a file is told about the file's variable, not about one that is not set."""
+    (tmp_path / "keys").write_text("short")
+    with pytest.raises(ConfigError, match="CLASSIFIER_API_KEYS_FILE: every key"):
+        read_settings({"CLASSIFIER_API_KEYS_FILE": str(tmp_path / "keys")})
+    with pytest.raises(ConfigError, match="CLASSIFIER_API_KEYS: every key"):
+        read_settings({"CLASSIFIER_API_KEYS": "short"})
 
 
 async def _not(found: Awaitable[bool]) -> bool:

@@ -272,6 +272,34 @@ async def test_requests_in_one_packet_are_answered_in_order(edge: Service) -> No
         assert 10 <= answered <= 100
 
 
+async def test_trailers_are_no_headers(edge: Service) -> None:
+    """What comes behind a chunked body neither opens a door nor sets a deadline; its size counts."""
+    head = b"POST /classify HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n" + JSON_LINE
+    body = b"\r\n\r\n%x\r\n%s\r\n0\r\n" % (len(TICKET), TICKET)
+    trailers = b"X-Timeout-Ms: no number\r\nX-Request-Id: trailing\r\n"
+    for parts in ([head + body + trailers + b"\r\n"], [head + body, trailers + b"\r\n"]):
+        async with connected(edge.port) as connection:
+            for part in parts:
+                await connection.send(part)
+                await asyncio.sleep(0.02)
+            answer = await connection.answer()
+        assert answer.status == 200, answer.body
+        assert answer.headers["x-request-id"] != "trailing"
+    large = head + body + b"X-Large: " + b"x" * 8_000 + b"\r\n\r\n"
+    assert (await exchange(edge.port, large)).status == 431
+
+
+@pytest.mark.parametrize("options", [b"close, upgrade", b"Upgrade,HTTP2-Settings , Close"])
+async def test_offered_upgrade_keeps_the_rest_of_connection(edge: Service, options: bytes) -> None:
+    """A client that offers an upgrade and wants the line closed gets its answer, and the end."""
+    headers = (JSON_LINE, b"Upgrade: h2c", b"HTTP2-Settings: AAMAAABk", b"Connection: " + options)
+    async with connected(edge.port) as connection:
+        await connection.send(request("/classify", TICKET, *headers))
+        answer = await connection.answer()
+        assert (answer.status, answer.headers.get("connection")) == (200, "close")
+        assert await connection.rest() == b""
+
+
 async def test_connect_is_refused(edge: Service) -> None:
     """The service is nobody's proxy, and bytes behind a CONNECT are no request."""
     data = b"CONNECT example.org:443 HTTP/1.1\r\nHost: x\r\n\r\n" + GET

@@ -79,6 +79,24 @@ async def test_status_becomes_a_kind(
     assert len(short_model.calls) == 1
 
 
+async def test_environment_adds_nothing_to_a_call(
+    short_model: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The SDK's own variables reach no endpoint: its key and its headers are those of the config."""
+    planted = "Authorization: Bearer theirs\nX-Planted: 1\naccept-encoding: gzip"
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", planted)
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-theirs")
+    monkeypatch.setenv("OPENAI_PROJECT_ID", "proj-theirs")
+    monkeypatch.setenv("OPENAI_ADMIN_KEY", "admin-theirs")
+    async with endpoint(short_model.url, "ours", headers={"X-Ours": "2"}) as server:
+        await server.post("/chat/completions", BODY, 5.0)
+    sent = short_model.calls[0].headers
+    assert (sent["authorization"], sent["x-ours"]) == ("Bearer ours", "2")
+    assert sent["accept-encoding"] == "identity"
+    assert not {"x-planted", "openai-organization", "openai-project"} & set(sent)
+    assert "theirs" not in str(sent)
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_redirects_are_not_followed(
     short_model: Upstream, long_model: Upstream, status: int
