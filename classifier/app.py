@@ -159,9 +159,9 @@ class House:
             self.metrics.edge.keys_live(len(self.keys))
 
     def _connect_redis(self) -> RedisCache | None:
+        """Without a cache too: a budget may come by a reload, and is shared from then on."""
         config = self.assembly.config.cache
-        wanted = config.enabled or self.assembly.config.budget.caps
-        if not self.settings.redis_url or not wanted:
+        if not self.settings.redis_url:
             return None
         return RedisCache(connect(self.settings.redis_url, config), config, self.metrics)
 

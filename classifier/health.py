@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from classifier.assembly import Assembly
 from classifier.cache.redis import RedisCache
+from classifier.guards.judging import HOPELESS
 from classifier.paths.path import Path
 from classifier.records import Attempt
 
@@ -103,9 +104,22 @@ class Health:
             if path.guard.breaker.state == "closed":
                 await self._look_for(path)
             elif path.guard.refuses() is None:  # no ticket has been let in since it was due
-                self._book(await path.ask(PROBE, path.config.timeout_s, "probe"))
+                await self._probe(path)
         finally:
             self._looking.discard(path.name)
+
+    async def _probe(self, path: Path) -> None:
+        """One call; when there is no money for it, whether the server is there has to do."""
+        attempt = await path.ask(PROBE, path.config.timeout_s, "probe")
+        if attempt.outcome != "budget":
+            self._book(attempt)
+            return
+        breaker = path.guard.breaker
+        if breaker.reason in HOPELESS:  # a server that is there is no news
+            breaker.open(breaker.reason, hopeless=True)
+            return
+        entered = breaker.enter()
+        breaker.leave(entered, "good" if await path.reachable() else "bad", "connect")
 
     async def _look_for(self, path: Path) -> None:
         """Costs no call to a model, and keeps the connection warm. Once away is no time."""

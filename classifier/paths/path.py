@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import re
 from collections.abc import Callable
@@ -75,11 +76,10 @@ class Path:
 
         It is paid from the purse, whatever its reason and however it ends.
         """
-        body = self.codec.encode(ticket_text)
         entered = self.guard.enter()  # before anything is awaited: nobody else is let in meanwhile
         asked = self.now()
         try:
-            attempt = await self._paid(body, timeout_s, reason)
+            attempt = await self._paid(ticket_text, timeout_s, reason)
         except BaseException:  # cancelled, or a bug: either says nothing about the path
             self.guard.abandon(entered)
             raise
@@ -90,17 +90,25 @@ class Path:
             self.guard.leave(entered, attempt, timeout_s - waited_s)
         return attempt
 
-    async def _paid(self, body: bytes, timeout_s: float, reason: Reason) -> Attempt:
+    async def _paid(self, ticket_text: str, timeout_s: float, reason: Reason) -> Attempt:
+        body = self.codec.encode(ticket_text)
         if self.purse is None:
             return await self._post(body, timeout_s, reason)
         asked = self.now()
         hold = await self.purse.reserve(self.name, self.costs_at_most(body))
         if hold is None:
             return Attempt(self.name, reason, "budget", 0.0, cost=NO_COST)
-        cost = UNKNOWN_COST  # of a call that is cancelled: the vendor may have done the work
+        cost = UNKNOWN_COST
+        left_s = timeout_s - (self.now() - asked)
         try:
-            attempt = await self._post(body, timeout_s - (self.now() - asked), reason)
+            if left_s > 0:
+                attempt = await self._post(body, left_s, reason)
+            else:  # waiting for the purse took it all
+                attempt = Attempt(self.name, reason, "timeout", 0.0, cost=NO_COST)
             cost = attempt.cost
+        except asyncio.CancelledError:
+            cost = self.cancelled(ticket_text, 0.0).cost  # as it is booked when a hedge loses
+            raise
         finally:
             hold.settle(cost)
         return attempt

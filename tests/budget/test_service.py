@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from classifier.errors import ConfigError
-from tests.support.house import Service, edited, service
+from tests.support.house import Service, edited, service, write_config
 from tests.support.redis_server import RedisServer
-from tests.support.upstream import Scripted, Upstream, completion
+from tests.support.upstream import Scripted, Upstream, completion, served
 from tests.support.waiting import eventually
 
 PER_CALL = 0.0000324  # dollars: 100 input and 2 output tokens on path `short`
@@ -190,6 +190,54 @@ async def test_replicas_share_one_budget(write: Write, redis_server: RedisServer
         assert 0.8 * 0.002 <= spent <= 0.002
     async with service(config, environ) as third:  # what was spent outlives who spent it
         await eventually(lambda: _is_more(third, 0.999 * spent))
+
+
+async def test_budget_that_comes_later_is_shared(write: Write, redis_server: RedisServer) -> None:
+    """A budget added by a reload counts for all replicas, with the cache switched off too."""
+    environ = {
+        "CLASSIFIER_REDIS_URL": redis_server.url,
+        "CLASSIFIER_CACHE_SECRET": "a secret of sixteen characters",
+    }
+    async with service(write("[cache]\nenabled = false\n"), environ) as house:
+        write("[cache]\nenabled = false\n[budget]\nusd_per_day = 1\n")
+
+        async def is_shared() -> bool:
+            await house.classify("ticket")
+            return b"classifier:budget" in redis_server.command("KEYS", "classifier:budget:*")
+
+        await eventually(is_shared, within_s=15.0)
+
+
+async def test_ready_again_without_money(tmp_path: Path) -> None:
+    """With nothing left for a probe, a server that is back is found by its connection, unpaid."""
+    model = Upstream()
+    budget = "[budget]\nusd_per_day = 0.000000001\n"
+    async with service(write_config(tmp_path, model.url, model.url, budget)) as house:
+        assert (await house.client.get("/readyz")).status_code == 503
+        async with served(model, model.port):
+
+            async def all_closed() -> bool:
+                found = (await house.client.get("/readyz")).json()["breakers"].values()
+                return {breaker["state"] for breaker in found} == {"closed"}
+
+            await eventually(all_closed, within_s=15.0)
+            assert not model.calls
+            assert await house.metric("classifier_attempts_total", outcome="budget") == 0
+
+
+async def test_lost_hedge_costs_the_same_in_both_books(write: Write, short_model: Upstream) -> None:
+    """A second call that was hung up on: the budget has spent what the cost counter has counted."""
+    short_model.delay_s = 0.3
+    config = write("[paths.short.hedge]\nwarmup_s = 0.1\n[budget]\nusd_per_day = 1\n")
+    async with service(config) as house:
+        assert (await house.classify("ticket")).status_code == 200
+
+        async def hung_up() -> bool:
+            return await house.metric("classifier_attempts_total", outcome="cancelled") == 1
+
+        await eventually(hung_up)
+        counted = await house.metric("classifier_cost_dollars_total")
+        assert await _spent(house) == pytest.approx(counted)
 
 
 @pytest.mark.parametrize(
