@@ -15,6 +15,7 @@ from time import perf_counter
 from msgspec import Struct
 
 from classifier.config.schema import Escalate
+from classifier.guards import judging
 from classifier.hedging import Race
 from classifier.paths.path import Path
 from classifier.records import REPLIED, Attempt, Reason
@@ -232,7 +233,7 @@ class _Walk:
         low_s, high_s = _BACKOFF_S
         jitter_s = low_s + self._runner.chance() * (high_s - low_s)
         alone = not self._has_another()
-        if failed.outcome in (_SICK if alone else _BROKEN):
+        if failed.outcome in (_SICK if alone else _BROKEN) and not judging.pause_s(failed):
             return jitter_s
         asked_s = path.guard.asks_to_wait_s(failed)
         if asked_s is None or not (alone or asked_s <= path.config.retry.max_wait_s):

@@ -6,7 +6,8 @@
       │ a second one succeeds         pause over: one call │  └──┘
       └───────────────────────── half open ◀──────────────┘ it succeeds
 
-A 429 is a pause, not a failure: the server is well and says when to come back.
+A 429 is a pause, not a failure: the server is well and says when to come back. A 5xx that says so
+is both: one call is enough to stay away, and a server that only ever says so is found out about.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ class Breaker:
         if verdict == "hopeless":
             self.open(reason, hopeless=True)
             return
-        if verdict == "pause":
+        if pause_s:  # a 5xx may ask for one, too, and counts as a failure besides
             self._paused_until = max(self._paused_until, self._now() + pause_s)
         if entered != self._generation:
             return

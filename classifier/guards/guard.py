@@ -111,7 +111,7 @@ class Guard:
     # -- extra calls -----------------------------------------------------------------------
 
     def asks_to_wait_s(self, attempt: Attempt) -> float | None:
-        """The pause of a 429 that is worth waiting for; None for all else, and in a storm of them.
+        """The pause of a 429 or 5xx that is worth waiting for; None for all else, and in a storm of them.
 
         Of the three kinds of 429 a spent quota is not, nor is a model being loaded that does not
         say for how long.

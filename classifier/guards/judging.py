@@ -36,10 +36,16 @@ def reason(attempt: Attempt) -> str:
 
 
 def pause_s(attempt: Attempt) -> float:
-    """What a 429 asks for, within reason; 0.0 for everything else."""
-    default_s = _PAUSES_S.get(attempt.outcome, 0.0)
-    asked_s = default_s if attempt.retry_after_s is None else attempt.retry_after_s
-    return min(asked_s, _LONGEST_PAUSE_S) if default_s else 0.0
+    """What a 429 or a 5xx asks for, within reason; 0.0 for everything else.
+
+    RFC 9110 §10.2.3: Retry-After with a 503 is how long the service is expected to be away.
+    """
+    if attempt.outcome not in (*_PAUSES_S, "server_error"):
+        return 0.0
+    asked_s = attempt.retry_after_s
+    if asked_s is None:
+        asked_s = _PAUSES_S.get(attempt.outcome, 0.0)
+    return min(asked_s, _LONGEST_PAUSE_S)
 
 
 def is_busy(attempt: Attempt) -> bool:

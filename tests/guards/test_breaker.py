@@ -72,6 +72,18 @@ def test_half_of_the_window_opens_it() -> None:
     assert calls == 10
 
 
+def test_a_failure_may_ask_for_a_pause() -> None:
+    """A 503 with a Retry-After keeps calls away as long as it says, and still counts towards opening."""
+    clock = Clock()
+    breaker, heard = _breaker(clock)
+    for _ in range(5):
+        _call(breaker, "bad", "server_error", 20.0)
+        clock.now += 19.9
+        assert breaker.refuses() == "paused"
+        clock.now += 0.2
+    assert heard == [("open", "server_error")]
+
+
 def test_a_pause_is_no_failure() -> None:
     """A 429 keeps calls away for as long as it says, and leaves no mark."""
     clock = Clock()

@@ -313,3 +313,22 @@ def test_two_labels_at_once_have_one_winner() -> None:
     assert desk.seen.hedges == [("short", "lost")]
     assert _steps(found) == [("answer", "labelled"), ("hedge", "labelled")]
     assert found.decisive == found.attempts[0]
+
+
+@pytest.mark.parametrize(
+    ("asked_s", "took_s", "calls"), [(None, 0.3, 2), (0.0, 0.3, 2), (1.0, 1.3, 2), (30.0, 0.1, 1)]
+)
+def test_a_lonely_path_is_retried_when_it_says(
+    asked_s: float | None, took_s: float, calls: int
+) -> None:
+    """A 503's Retry-After is waited out before the retry when the ticket's time allows for it."""
+
+    async def day() -> tuple[int, float]:
+        model = _model(Drawn(0.1, "server_error", asked_s))
+        desk = Desk(model, random.Random(1), timeout_s=4.0, retries=1)
+        await desk.ask()
+        return desk.model.calls, clock()()
+
+    made, took = run(day())
+    assert made == calls
+    assert took == pytest.approx(took_s, abs=0.1)  # the backoff's jitter

@@ -96,6 +96,20 @@ async def test_a_pause_spares_the_server(config_file: Path, short_model: Upstrea
     assert seen.skips == [("short", "paused")] * 19
 
 
+async def test_a_503_with_a_retry_after_is_believed(
+    config_file: Path, short_model: Upstream
+) -> None:
+    """A server that says how long it will be away is left alone for that long after its first 503."""
+    short_model.answers({}, 503, {"retry-after": "30"})
+    seen = Remembering()
+    async with pipeline(config_file, seen) as hallway:
+        for number in range(5):
+            answer = await hallway.classify(Ticket(body=f"ticket {number}"), WISH)
+            assert answer.answer.path == "long"
+    assert len(short_model.calls) == 1
+    assert seen.skips == [("short", "paused")] * 4
+
+
 async def test_open_breakers_refuse_at_once(
     config_file: Path, short_model: Upstream, long_model: Upstream
 ) -> None:
