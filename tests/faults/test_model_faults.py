@@ -135,14 +135,19 @@ async def test_rate_limit_storm_falls_back(
 ) -> None:
     """While one path is told to slow down, it is asked once a ticket at most, and soon not at all."""
     short_model.answers({"error": {"code": "rate_limit_exceeded"}}, 429, {"retry-after": "20"})
-    async with service(_roomy(edited(config_file, *PATIENT))) as house:
+    config = _roomy(edited(config_file, *PATIENT))
+    config.write_text(config.read_text() + "initial_concurrency = 30\nadaptive = false\n")
+    async with service(config) as house:
         answers = await asyncio.gather(*(house.classify(f"ticket {n}") for n in range(30)))
         assert {answer.json()["path"] for answer in answers} == {"long"}
         assert len(long_model.calls) == 30
+        asked = len(short_model.calls)  # how many were under way before the first 429 came back
+        assert 1 <= asked <= 30
+        assert (await house.classify("later")).json()["path"] == "long"
+        assert len(short_model.calls) == asked
         found = await house.metric("classifier_attempts_total", outcome="rate_limited")
         passed_over = await house.metric("classifier_attempts_skipped_total", reason="paused")
-        assert 1 <= len(short_model.calls) == found
-        assert found + passed_over == 30
+        assert (found, found + passed_over) == (asked, 31)
 
 
 async def test_hurried_callers_cannot_mark_a_path_down(
