@@ -137,6 +137,12 @@ class House:
             )
             yield
 
+    def end(self) -> float:
+        """Nobody else comes. Returns how long those who are here may take, in seconds."""
+        limit_s = self.assembly.config.server.max_timeout_s
+        asyncio.get_running_loop().call_later(limit_s, self.pipeline.ending.set)
+        return limit_s
+
     @property
     def _serves_queues(self) -> bool:
         return self.assembly.config.inbox.workers == "serve"
@@ -265,7 +271,7 @@ def create_app(settings: Settings, environ: Mapping[str, str]) -> Litestar:
         before_send=[stamped],
         openapi_config=openapi_config(),
         logging_config=None,
-        state=State({"census": house.census, "ops": behind}),
+        state=State({"census": house.census, "end": house.end, "ops": behind}),
     )
 
 
@@ -287,5 +293,5 @@ def create_worker(settings: Settings, environ: Mapping[str, str]) -> Litestar:
         before_send=[stamp(house.metrics.requested)],
         openapi_config=None,
         logging_config=None,
-        state=State({"census": house.census}),
+        state=State({"census": house.census, "end": house.end}),
     )

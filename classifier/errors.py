@@ -16,6 +16,7 @@ ClassifierError
 └── ServiceError             ours or the model's: 5xx, and 429
     ├── Overloaded       429   more tickets than can be answered in time: come back later
     ├── Overcrowded      503   no place for another connection
+    ├── Ending           503   the process ends, and there was no time left
     ├── NoPathAnswered   503   every path of the plan failed
     ├── NoLabel          503   models replied, but never with a label of the taxonomy
     ├── BudgetSpent      503   the day's money for models is spent, and no cache knows the answer
@@ -151,6 +152,11 @@ class ServiceError(ClassifierError):
 class Overcrowded(ServiceError):
     slug = "overcrowded"
     title = "Too many connections"
+
+
+class Ending(ServiceError):
+    slug = "ending"
+    title = "The service is ending"
 
 
 class Overloaded(ServiceError):

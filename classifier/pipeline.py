@@ -134,6 +134,7 @@ class Pipeline:
         self._coalescing: Coalescing[_Found] = Coalescing(admission.abandon)
         self._beside: set[asyncio.Task[None]] = set()
         self.in_flight = 0
+        self.ending = asyncio.Event()  # the process ends: batches say how far they came
         self.ledger: Keeper | None = None
 
     def check(self, door: Door) -> None:

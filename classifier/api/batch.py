@@ -3,15 +3,17 @@
 reader ─▶ lines ─▶ up to `batch_concurrency` tickets side by side ─▶ answers in order
 
 A busy service makes a batch slow, not wrong: its lines wait for their turn. What ends one early is
-a client that neither sends nor reads for `batch_idle_s`, and the whole batch's `batch_timeout_s`.
+a client that neither sends nor reads for `batch_idle_s`, the whole batch's `batch_timeout_s`, and
+the end of the process: lines without an answer then say so, and the answer is complete.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from litestar import Request
@@ -23,7 +25,7 @@ from classifier.api.answers import answered
 from classifier.api.body import chunks, read_ticket
 from classifier.api.context import request_id
 from classifier.api.problems import Problem, crashed, failed
-from classifier.errors import ClassifierError, Malformed, OutOfTime, TooLarge
+from classifier.errors import ClassifierError, Ending, Malformed, OutOfTime, TooLarge
 from classifier.logs import ticket_classified
 from classifier.pipeline import Pipeline, Wish
 
@@ -78,6 +80,7 @@ class BatchAnswer(ASGIResponse):
         self._limits = pipeline.assembly.config.overload
         self._ends = perf_counter() + self._limits.batch_timeout_s
         self._side_by_side = asyncio.Semaphore(self._server.batch_concurrency)
+        self._working: set[asyncio.Task[Any]] = set()
 
     async def send_body(self, send: Send, receive: Receive) -> None:
         lines: _Lines = asyncio.Queue()
@@ -88,22 +91,26 @@ class BatchAnswer(ASGIResponse):
                 async with asyncio.TaskGroup() as work:
                     reader = work.create_task(self._read(lines, receive))
                     work.create_task(self._start(lines, answers, work))
+                    ender = work.create_task(self._end())
                     while (answer := await answers.get()) is not None:
                         await self._send(send, await answer)
                     await self._send(send, None)
                     reader.cancel()
+                    ender.cancel()
         except* _HungUp:
             pass
 
     async def _read(self, lines: _Lines, receive: Receive) -> None:
         number = 0
         try:
-            async for data in self._cut():
-                number += 1
-                if number > self._server.max_batch_lines:
-                    raise TooLarge(f"the batch has more than {self._server.max_batch_lines} lines")
-                if isinstance(data, ClassifierError) or data.strip():
-                    lines.put_nowait(_Line(number, data))
+            with self._until_the_end():
+                async for data in self._cut():
+                    number += 1
+                    if number > self._server.max_batch_lines:
+                        most = self._server.max_batch_lines
+                        raise TooLarge(f"the batch has more than {most} lines")
+                    if isinstance(data, ClassifierError) or data.strip():
+                        lines.put_nowait(_Line(number, data))
         except ClassifierError as error:
             lines.put_nowait(_Line(number + 1, error))
         lines.put_nowait(None)
@@ -136,13 +143,37 @@ class BatchAnswer(ASGIResponse):
     async def _answer(self, line: _Line) -> bytes:
         """Never an exception: what went wrong stands in the line."""
         try:
-            async with self._side_by_side:
-                return _encode(await self._classify(line.data)) + b"\n"
+            with self._until_the_end():
+                async with self._side_by_side:
+                    return _encode(await self._classify(line.data)) + b"\n"
         except ClassifierError as error:
             problem = failed(error, self._request_id)
         except Exception as error:  # noqa: BLE001 -- a bug of ours must not cost the other lines
             problem = crashed(error, self._request_id)
         return _encode(FailedLine(line.number, problem)) + b"\n"
+
+    async def _end(self) -> None:
+        await self._pipeline.ending.wait()
+        for task in self._working:
+            task.cancel()
+
+    @contextmanager
+    def _until_the_end(self) -> Iterator[None]:
+        """Raises Ending when the process ends first."""
+        ending = self._pipeline.ending
+        error = Ending("the service is ending; send this line and what follows again")
+        if ending.is_set():
+            raise error
+        task = cast("asyncio.Task[Any]", asyncio.current_task())
+        self._working.add(task)
+        try:
+            yield
+        except asyncio.CancelledError:
+            if not ending.is_set():
+                raise
+            raise error from None
+        finally:
+            self._working.discard(task)
 
     async def _send(self, send: Send, line: bytes | None) -> None:
         """One line of the answer; None ends it. Raises _HungUp for a client that stopped reading."""

@@ -12,7 +12,13 @@ from litestar.types import ExceptionHandlersMap
 from msgspec import Struct
 
 from classifier.api.context import request_id
-from classifier.errors import CallerError, ClassifierError, NotAuthenticated, Overloaded
+from classifier.errors import (
+    CallerError,
+    ClassifierError,
+    Ending,
+    NotAuthenticated,
+    Overloaded,
+)
 from classifier.logs import event, log
 
 MEDIA_TYPE = "application/problem+json"
@@ -40,10 +46,10 @@ def problem(error: ClassifierError, request_id: str = "") -> Problem:
 def failed(error: ClassifierError, request_id: str) -> Problem:
     """The problem, logged: the caller's own faults as information, ours as errors.
 
-    Shed load is counted and told once when it begins: a line for each would cost more than the
-    refusal itself.
+    Shed load is counted and told once when it begins, and so is the end: a line for each would
+    cost more than the refusal itself.
     """
-    if isinstance(error, Overloaded):
+    if isinstance(error, Overloaded | Ending):
         return problem(error, request_id)
     level = logging.INFO if isinstance(error, CallerError) else logging.ERROR
     event(level, "ticket.failed", request_id=request_id, error=error.slug, status=error.status)

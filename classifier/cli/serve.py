@@ -50,5 +50,6 @@ def listen(options: argparse.Namespace, environ: Mapping[str, str], create: Crea
         ops = (listeners[1].getsockname()[1], app.state.get("ops", app))
     logs.event(logging.INFO, "service.starting", **urls)
     end_well_on_sigterm()
-    Server(config_for(app, census, ops), census, settings.drain_s).run(sockets=listeners)
+    server = Server(config_for(app, census, ops), census, settings.drain_s, app.state.end)
+    server.run(sockets=listeners)
     return 0

@@ -14,6 +14,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from classifier.api.context import ARRIVED
+from classifier.edge.answering import answering
 from classifier.edge.census import ARRIVAL_GRACE_S, IDLE_GRACE_S, IDLE_PATIENCE, Census, CutReason
 from classifier.edge.refusals import refusal
 from classifier.errors import (
@@ -157,7 +158,7 @@ class EdgeProtocol(HttpToolsProtocol):
                 cycle.scope, len(self.tasks), closes=not cycle.keep_alive
             )
         if answer is None:
-            super()._start_asgi_task(cycle, app)
+            super()._start_asgi_task(cycle, answering(app, cycle))
             return
         cycle.response_started = cycle.response_complete = True
         self.transport.write(answer)

@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+from collections.abc import Callable
 from functools import partial
+from math import ceil
 from time import monotonic
 from types import FrameType
 from typing import Any, cast
@@ -24,7 +26,12 @@ from classifier.logs import event
 # Connections that wait in the kernel: all are accepted in one turn of the loop, 0.2 ms for each that
 # is too many, so 0.1 s (2026-11; uvicorn's own 2,048 would be 0.4 s).
 BACKLOG = 512
-FINISH_S = 20  # how long tickets under way may take after the drain
+TELLING_S = 2.0  # beyond the time of what is under way, to say how far it came
+
+
+def finish_s(max_timeout_s: float) -> float:
+    """How long requests under way may take after the drain: all that a ticket may ask for."""
+    return max_timeout_s + TELLING_S
 
 
 def config_for(
@@ -39,7 +46,6 @@ def config_for(
         access_log=False,
         server_header=False,
         proxy_headers=False,  # nothing here depends on who a proxy says that the client is
-        timeout_graceful_shutdown=FINISH_S,
         backlog=BACKLOG,
         **more,
     )
@@ -48,10 +54,14 @@ def config_for(
 class Server(uvicorn.Server):
     """Serves until a signal, then as long as it takes to end without dropping a request."""
 
-    def __init__(self, config: uvicorn.Config, census: Census, drain_s: float) -> None:
+    def __init__(
+        self, config: uvicorn.Config, census: Census, drain_s: float, end: Callable[[], float]
+    ) -> None:
+        """`end` is told that nobody else comes; returns how long those here may take, in seconds."""
         super().__init__(config)
         self._census = census
         self._drain_s = drain_s
+        self._end = end
         self._asked_at: float | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -73,5 +83,6 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: Any = None) -> None:
         if not self._census.draining:
             self._census.drain()
+        self.config.timeout_graceful_shutdown = ceil(finish_s(self._end()))
         await super().shutdown(sockets)
         event(logging.INFO, "service.ended")

@@ -12,6 +12,9 @@ from typing import Any
 
 import yaml
 
+from classifier.config.load import load
+from classifier.edge.server import finish_s
+
 ROOT = Path(__file__).parents[2]
 K8S = ROOT / "k8s"
 OVERLAYS = ("demo", "helpdesks", "loadtest", "production")
@@ -26,6 +29,11 @@ def tool(name: str) -> str:
     found = str(beside) if beside.exists() else shutil.which(name)
     assert found, f"{name} is missing: install requirements-dev.lock, or {name} itself"
     return found
+
+
+def finishing_s(config: Path) -> float:
+    """How long requests under way may take at the end with this config."""
+    return finish_s(load(config, {}).config.server.max_timeout_s)
 
 
 @cache

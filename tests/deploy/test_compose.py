@@ -11,9 +11,8 @@ import yaml
 from compose_spec import PyCompose
 
 from classifier.config.load import SHIPPED, load
-from classifier.edge.server import FINISH_S
 from classifier.settings import Settings, read_settings
-from tests.deploy.manifests import K8S, ROOT, one, overlay
+from tests.deploy.manifests import K8S, ROOT, finishing_s, one, overlay
 
 COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
@@ -90,7 +89,7 @@ def test_service_takes_its_variables(name: str, config: str) -> None:
 def test_drain_fits_into_the_stop() -> None:
     """`docker compose stop` kills only after serve has drained."""
     assert int(SERVICES["classifier"]["stop_grace_period"].rstrip("s")) > (
-        Settings().drain_s + FINISH_S + 10
+        Settings().drain_s + finishing_s(SHIPPED / "classifier.toml") + 10
     )
 
 

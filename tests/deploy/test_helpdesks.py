@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from classifier.edge.server import FINISH_S
-from tests.deploy.manifests import K8S, environment, one, overlay, pod, rendered
+from tests.deploy.manifests import K8S, environment, finishing_s, one, overlay, pod, rendered
 
 OBJECTS = overlay("helpdesks")
 WORKER = pod(OBJECTS, "classifier-worker")
@@ -30,7 +29,10 @@ def test_the_worker_is_the_service_without_doors() -> None:
 def test_what_a_worker_has_in_hand_is_finished() -> None:
     """The pod is killed only after its entries had their time, and its requests theirs."""
     drain_s = float(environment(CONTAINER)["CLASSIFIER_DRAIN_S"])
-    assert WORKER["terminationGracePeriodSeconds"] > drain_s + FINISH_S + _WORK_S
+    assert (
+        WORKER["terminationGracePeriodSeconds"]
+        > drain_s + finishing_s(K8S / "base" / "config" / "classifier.toml") + _WORK_S
+    )
 
 
 def test_probes_ask_doors_that_a_worker_has() -> None:

@@ -7,8 +7,7 @@ from typing import Any
 import kubernetes_validate
 import pytest
 
-from classifier.edge.server import FINISH_S
-from tests.deploy.manifests import K8S, OVERLAYS, environment, one, overlay, pod, pods
+from tests.deploy.manifests import K8S, OVERLAYS, environment, finishing_s, one, overlay, pod, pods
 
 OLDEST, USUAL, NEWEST = "1.31", "1.34", "1.37"
 CUSTOM = {"ServiceMonitor", "PrometheusRule"}  # the operator's own kinds: test_monitoring.py
@@ -87,7 +86,10 @@ def test_grace_is_longer_than_pause_and_drain() -> None:
     drain_s = float(environment(CONTAINER)["CLASSIFIER_DRAIN_S"])
     assert drain_s == 10
     assert "lifecycle" not in CONTAINER  # a preStop sleep would delay `Connection: close`
-    assert SERVICE["terminationGracePeriodSeconds"] >= drain_s + FINISH_S + 10
+    assert (
+        SERVICE["terminationGracePeriodSeconds"]
+        >= drain_s + finishing_s(K8S / "base" / "config" / "classifier.toml") + 10
+    )
 
 
 def test_probes_ask_what_they_decide() -> None:

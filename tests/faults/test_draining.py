@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 from pathlib import Path
 from time import monotonic
@@ -10,7 +11,7 @@ from time import monotonic
 import httpx2
 import pytest
 
-from tests.support.house import write_config
+from tests.support.house import edited, write_config
 from tests.support.process import ServiceProcess, serving
 from tests.support.raw import connected, request
 from tests.support.upstream import Upstream
@@ -69,6 +70,36 @@ async def test_requests_under_way_outlive_the_drain(
         assert ((await slow).status_code, halves.status) == (200, 200)
         assert halves.headers["connection"] == "close"
         assert await service.ended() == 0
+
+
+async def test_batch_says_which_lines_the_end_has_left(
+    tmp_path: Path, short_model: Upstream, long_model: Upstream
+) -> None:
+    """An answer that the end cuts short is whole: each line that is left says so, and the rest too."""
+    config = write_config(tmp_path, short_model.url, long_model.url)
+    edited(config, 'auth = "none"', 'auth = "none"\nmax_timeout_s = 1.0\nbatch_concurrency = 1')
+    edited(config, "timeout_s = 1.0\nstatic", "timeout_s = 20.0\nstatic")
+    head = b"POST /classify/batch HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\n"
+    lines = b"".join(b'{"body":"%d"}\n' % number for number in range(30))
+    async with (
+        serving(config, tmp_path) as service,
+        connected(service.port) as batch,
+    ):
+        short_model.delay_s = long_model.delay_s = 0.4
+        await batch.send(head + b"Transfer-Encoding: chunked\r\n\r\n")
+        await batch.send(b"%x\r\n%s\r\n" % (len(lines), lines))  # and its end never comes
+        await eventually(lambda: len(short_model.calls) >= 1)
+        service.signal(signal.SIGTERM)
+        answered = await batch.answer(10.0)
+        assert await service.ended() == 0
+    found = [json.loads(line) for line in answered.body.splitlines()]
+    assert answered.complete
+    whole = [line for line in found if "label" in line]
+    left = [line for line in found if "error" in line]
+    assert whole
+    assert found == whole + left
+    assert [line["line"] for line in left] == list(range(len(whole) + 1, 32))
+    assert {line["error"]["type"] for line in left} == {"urn:classifier:problem:ending"}
 
 
 async def test_second_signal_skips_the_drain(

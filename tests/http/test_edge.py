@@ -300,6 +300,20 @@ async def test_offered_upgrade_keeps_the_rest_of_connection(edge: Service, optio
         assert await connection.rest() == b""
 
 
+async def test_http_1_0_is_answered_without_chunks(edge: Service) -> None:
+    """An old client reads a batch's lines as they are, until the connection ends."""
+    ndjson = b"Content-Type: application/x-ndjson"
+    for target, body in (("/classify/batch", TICKET + b"\n" + TICKET), ("/classify", TICKET)):
+        data = request(target, body, ndjson if "batch" in target else JSON_LINE)
+        async with connected(edge.port) as connection:
+            await connection.send(data.replace(b"HTTP/1.1", b"HTTP/1.0", 1))
+            head, _, answered = (await connection.rest()).partition(b"\r\n\r\n")
+        assert b" 200 " in head
+        assert b"transfer-encoding" not in head.lower()
+        found = [json.loads(line)["label"] for line in answered.splitlines()]
+        assert found == ["billing"] * (1 + target.endswith("batch"))
+
+
 async def test_connect_is_refused(edge: Service) -> None:
     """The service is nobody's proxy, and bytes behind a CONNECT are no request."""
     data = b"CONNECT example.org:443 HTTP/1.1\r\nHost: x\r\n\r\n" + GET
@@ -336,6 +350,29 @@ async def test_unread_answers_are_not_kept_for_ever() -> None:
         await connection.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         await eventually(lambda: noted.reasons == ["slow_reader"], within_s=8.0)
         await eventually(lambda: len(census) == 0)
+
+
+async def _endless(scope: Any, receive: Any, send: Any) -> None:
+    if scope["type"] == "http":
+        await asyncio.Event().wait()
+
+
+async def test_request_that_outlasts_the_end_is_told() -> None:
+    """What the end cancels is answered as a problem, with the caller's id, and not as a bare 500."""
+    census = Census(Connections(), _Noted())
+    protocol, port = partial(EdgeProtocol, census=census), free_port()
+    async with (
+        served(_endless, port, http=protocol, ws="none") as server,
+        connected(port) as connection,
+    ):
+        await connection.send(b"GET / HTTP/1.1\r\nHost: x\r\nX-Request-Id: mine\r\n\r\n")
+        await eventually(lambda: len(server.server_state.tasks) == 1)
+        for task in server.server_state.tasks:
+            task.cancel()
+        answer = await connection.answer()
+        assert await connection.rest() == b""
+    _refused(answer, 503, "ending", "send it again")
+    assert answer.headers["x-request-id"] == "mine"
 
 
 async def _opened(edge: Service, stack: AsyncExitStack) -> RawConnection:
