@@ -195,7 +195,7 @@ def hostile(draw: st.DrawFn) -> tuple[Case, Delivery]:
 
 def test_no_delivery_raises_anything_else(pytestconfig: pytest.Config) -> None:
     """Whatever a stranger sends is refused by name, and whatever a body holds is read or refused."""
-    rounds = 10_000 if pytestconfig.getoption("long") else 150
+    rounds = 10_000 if pytestconfig.getoption("long") else 50
     settings(max_examples=rounds, deadline=None)(given(hostile())(_survives))()
 
 

@@ -79,9 +79,9 @@ def test_outbreak_is_nearly_one_text() -> None:
     assert len(set(bodies(Outbreak(0.4, 0.6), 1_000, at=0.7))) == 1_000
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize("name", [name for name in SCENARIOS if name != "webhooks"])
 def test_every_body_is_a_ticket(name: str) -> None:
-    """What is sent is what the service reads, field for field."""
+    """What is sent is what the service reads, field for field; deliveries are a vendor's own."""
     planned = plan_of(name)
     arrivals = [*warm_up(ROWS, planned.scenario.arms, "m")]
     arrivals += list(schedule(planned, ROWS, 1, "m"))[:300]
